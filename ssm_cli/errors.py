@@ -425,6 +425,15 @@ def counted(count: int, noun: str) -> str:
 MOST_PLACES = 40  # of a whole number that somebody writes
 
 
+def is_number(word: str) -> bool:
+    """Return whether a word is digits from 0 to 9, one at least, and nothing else.
+
+    >>> is_number("012"), is_number("-1"), is_number("1_0"), is_number("\u0663"), is_number("")
+    (True, False, False, False, False)
+    """
+    return word.isascii() and word.isdecimal()
+
+
 def whole_number(word: str, least: int = 0, most: int = 10**MOST_PLACES - 1) -> int | None:
     """Return the number from `least` to `most` that a word of decimal digits is; None: it is none.
 
@@ -433,7 +442,7 @@ def whole_number(word: str, least: int = 0, most: int = 10**MOST_PLACES - 1) -> 
     >>> whole_number("012"), whole_number("9" * 5_000), whole_number("-1"), whole_number("9", 1, 8)
     (12, None, None, None)
     """
-    if not word.isdecimal() or len(word.lstrip("0")) > MOST_PLACES:
+    if not is_number(word) or len(word.lstrip("0")) > MOST_PLACES:
         return None
     number = int(word.lstrip("0") or 0)
     return number if least <= number <= most else None

@@ -145,7 +145,7 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
         field, compare, value = match[1], _COMPARE[match[2]], match[3]
         if field == "state" and match[2] in ("=", "==", "!=") and value in STATES:
             return lambda view: compare(view.state, value)
-        if field in NUMBERS and re.fullmatch(r"\d+(\.\d+)?", value):
+        if field in NUMBERS and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
             number = float(value)
             return lambda view: compare(getattr(view, field) or 0, number)
     raise CommandError(

@@ -20,7 +20,7 @@ from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import say
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import CommandError, SsmError, whole_number
+from ssm_cli.errors import CommandError, SsmError, is_number, whole_number
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.http.tls import ServerTls
@@ -230,7 +230,7 @@ def ready_pipe(env: Environment) -> io.FileIO | None:
         return None
     if env.environ is os.environ:
         del os.environ[READY]
-    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else -1
+    number = int(given) if is_number(given) and len(given) < 10 else -1
     with suppress(OSError):  # it is not open, or only to be read
         mode = os.fstat(number).st_mode
         if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and number > STDERR:

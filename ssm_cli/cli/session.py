@@ -276,9 +276,14 @@ class Session:
         return signal_came or self.printer.broken is not None or self._defect is not None
 
     def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """End the session at an exception of a loop callback, instead of hanging."""
+        """End the session at an exception of a loop callback, instead of hanging.
+
+        A client's connection that fails is its own affair.
+        """
         error = context.get("exception")
-        if error is None:
+        if "protocol" in context:
+            self._outlive(loop, context)
+        elif error is None:
             loop.default_exception_handler(context)
         elif self._defect is None:
             self._defect = error

@@ -16,7 +16,7 @@ import msgspec
 
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
 from ssm_cli.codec.whole import making_whole
-from ssm_cli.codec.words import REFUSALS, shorten, suggestion
+from ssm_cli.codec.words import REFUSALS, reading_once, shorten, suggestion
 from ssm_cli.errors import DecodeError, a_or_an, message_of
 
 MAX_INPUT_BYTES = 1 << 20
@@ -146,7 +146,7 @@ class JsonCodec(DataCodec):
 
     def __init__(self, inputs: Any) -> None:
         encode = msgspec.json.Encoder(enc_hook=safe_repr).encode
-        super().__init__(inputs, "JSON", msgspec.json.Decoder().decode, encode)
+        super().__init__(inputs, "JSON", reading_once(msgspec.json.Decoder().decode), encode)
 
 
 _plainly = msgspec.json.Encoder().encode

@@ -9,11 +9,8 @@ is never taken for a value.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, get_args
-
-import msgspec
 
 from ssm_cli.codec.json import jsonable, shown_keys, spelling
 from ssm_cli.codec.loss import read_whole, refuse_fields
@@ -22,34 +19,6 @@ from ssm_cli.codec.shown import NUMBERS, read_shown, shown_type
 
 AS_JSON = frozenset({str, int, float, bool, type(None), list, dict})
 """Of these, where no type is declared, what JSON has is taken as it has it."""
-
-
-class RepeatedKey(ValueError):
-    """JSON says something twice."""
-
-
-def json_of(text: str) -> Any:
-    """Return what JSON stands for.
-
-    Raises:
-        msgspec.DecodeError: it is none.
-        RepeatedKey: an object has a key twice.
-
-    >>> json_of('{"a": 1, "a": 2}')
-    Traceback (most recent call last):
-    ssm_cli.codec.put_back.RepeatedKey: the key `a` is there twice
-    """
-    found: Any = msgspec.json.decode(text)
-    json.loads(text, object_pairs_hook=_once, parse_int=str)
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> None:
-    keys = set()
-    for key, _ in pairs:
-        if key in keys:
-            raise RepeatedKey(f"the key `{key[:40]}` is there twice")
-        keys.add(key)
 
 
 class PutBack:

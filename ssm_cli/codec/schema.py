@@ -21,7 +21,17 @@ import msgspec
 
 from ssm_cli.codec.port import Constructor, Field
 from ssm_cli.codec.whole import making_whole
-from ssm_cli.codec.words import REFUSALS, TEXT_RANK, WordType, choice_type, starts, union_of
+from ssm_cli.codec.words import (
+    REFUSALS,
+    TEXT_RANK,
+    RepeatedKey,
+    WordType,
+    choice_type,
+    json_of,
+    reading_once,
+    starts,
+    union_of,
+)
 from ssm_cli.errors import message_of
 
 MAX_CACHED_CLASSES = 1024
@@ -81,7 +91,9 @@ def _anything(word: str) -> Any:
     if word in _PYTHON_WORDS:
         return _PYTHON_WORDS[word]
     try:
-        return msgspec.json.decode(word)
+        return json_of(word)
+    except RepeatedKey:
+        raise
     except REFUSALS:
         return word
 
@@ -184,9 +196,11 @@ def _json_type(annotation: Any) -> WordType:
     if decoder is None:
         return WordType(words, f"{words}, which only Python can send", _refuse, grows=_never)
 
+    once = reading_once(decoder.decode)
+
     def read(word: str) -> Any:
         if nested:
-            return decoder.decode(word)
+            return once(word)
         return msgspec.convert(word, annotation, strict=False)
 
     if nested:

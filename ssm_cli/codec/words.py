@@ -8,6 +8,7 @@ a word only, a backslash inside quotes only, so that paths and prose need no esc
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -27,6 +28,45 @@ _QUOTED = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*", re.DOTALL) for quote in 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", '"': '\\"'}
+
+
+class RepeatedKey(ValueError):
+    """JSON says something twice."""
+
+
+def reading_once(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a reader of JSON (text, or bytes) that refuses an object with a key twice.
+
+    The one way from JSON that somebody wrote to its value: what can be read in two ways is refused.
+    A text with no more colons than the value has keys repeats none; any other is read once more.
+
+    Raises:
+        RepeatedKey: by what is returned; or what `decode` raises.
+
+    >>> reading_once(msgspec.json.decode)('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ssm_cli.codec.words.RepeatedKey: the key `a` is there twice
+    """
+
+    def read(text: Any) -> Any:
+        found = decode(text)
+        colons = text.count(":" if type(text) is str else b":")
+        if colons and (type(found) is not dict or colons > len(found)):
+            json.loads(text, object_pairs_hook=_once, parse_int=str)
+        return found
+
+    return read
+
+
+json_of = reading_once(msgspec.json.decode)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    keys = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise RepeatedKey(f"the key `{key[:40]}` is there twice")
+        keys.add(key)
 
 
 class Word(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from ssm_cli.commands.reload import compared_lines, handle_reload
 from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
-from ssm_cli.errors import CommandError, counted
+from ssm_cli.errors import CommandError, counted, is_number
 from ssm_cli.history.changes import recorded, shown
 from ssm_cli.history.page import PageData, page
 from ssm_cli.history.saved.keeping import installed
@@ -72,7 +72,7 @@ def _drop(found: Data) -> Shown:
     if "break" in found:
         return left(found, "drop")
     where = f"record {found['number']}" if found["place"] else "now"
-    if found["place"] and not found["place"].isdecimal():
+    if found["place"] and not is_number(found["place"]):
         where = found["place"]
     return [f"back at {where}"], [{"v": VERSION, "type": "place", **found}]
 

@@ -10,7 +10,8 @@ import msgspec
 
 from ssm_cli.behaviour.visible import HandlerStates, Written
 from ssm_cli.codec.json import jsonable
-from ssm_cli.codec.put_back import PutBack, RepeatedKey, json_of
+from ssm_cli.codec.put_back import PutBack
+from ssm_cli.codec.words import RepeatedKey, json_of, reading_once
 from ssm_cli.errors import CommandError, SysError, a_or_an, message_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec, Labelled
@@ -172,14 +173,17 @@ def child_spec_of(text: str) -> ChildSpec | Labelled | str:
     return child
 
 
+read_arguments = reading_once(msgspec.json.Decoder(dict[str, Any]).decode)
+
+
 def own_label(text: str) -> Labelled | str:
     """The label that `text` is, with the arguments behind it, if there are any."""
     label, _, given = text.partition(" ")
     if not given.lstrip().startswith("{"):
         return text
     try:
-        return Labelled(label, msgspec.json.decode(given, type=dict[str, Any]))
-    except msgspec.MsgspecError as error:
+        return Labelled(label, read_arguments(given))
+    except (msgspec.MsgspecError, RepeatedKey) as error:
         why = f"the arguments of {label} are no JSON object: {error}"
         raise CommandError(why, column=text.index("{") + 1) from error
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from ssm_cli.commands.routes import Route
-from ssm_cli.errors import CommandError, whole_number
+from ssm_cli.errors import CommandError, is_number, whole_number
 
 ParameterKind = Literal[
     "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word",
@@ -34,7 +34,7 @@ def at_least_one(taker: str, what: str, word: str) -> int:
     """
     number = whole_number(word, 1, MOST_NUMBER - 1)
     if number is None:
-        bound = f"below {MOST_NUMBER:,}" if word.isdecimal() and word.strip("0") else "from 1"
+        bound = f"below {MOST_NUMBER:,}" if is_number(word) and word.strip("0") else "from 1"
         raise CommandError(f"`{taker}` takes a number of {what} {bound}, not `{word[:40]}`")
     return number
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import CommandError, ReadOnly
+from ssm_cli.errors import CommandError, ReadOnly, is_number
 from ssm_cli.history.breaks import LIVE, BreakPoints
 from ssm_cli.history.marks import timeline as marks_at
 from ssm_cli.history.places import need_rest
@@ -25,7 +25,7 @@ from ssm_cli.runtime.node import Node
 SAVE_S = 10.0  # the tree waits meanwhile
 NAMING = frozenset({"worker", "which"})
 """What names a worker in what is asked: by its id, its path, or as `POOL:KEY`."""
-FORK = re.compile(r"fork\d+")
+FORK = re.compile("fork[0-9]+")
 READ_ONLY = "the past is read only; `fork` goes on from here, `now` comes back"
 
 
@@ -115,7 +115,7 @@ class Past:
             CommandError: the word stands for no place, or the fork is being stepped.
         """
         place = self._place(at)
-        if place.isdecimal() and not reading:
+        if is_number(place) and not reading:
             raise ReadOnly(READ_ONLY)
         if place and not reading:
             need_rest(self._places.fork_of(place))
@@ -130,7 +130,7 @@ class Past:
         """Return the place that a word stands for: "" for now, a record, or a fork."""
         if at in ("", "now"):
             return ""
-        if at.isdecimal() or FORK.fullmatch(at):
+        if is_number(at) or FORK.fullmatch(at):
             return at
         place: str = all_turns(self._timeline.go(at))["place"]
         return place
@@ -150,7 +150,7 @@ class Past:
 
     def _edit(self, record: str, given: str, place: str = "") -> Data | Turns[Data]:
         """Step a fork again with another input; at now, give it to a worker that is held."""
-        if place or record.isdecimal():
+        if place or is_number(record):
             return self._scratch.edit(record, given, place)
         return self._points.edit(self._node.id_of(record) or record, given)
 

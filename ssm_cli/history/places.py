@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import MOST_PLACES, CommandError, Forgotten, whole_number
+from ssm_cli.errors import MOST_PLACES, CommandError, Forgotten, is_number, whole_number
 from ssm_cli.history.records import has_number
 from ssm_cli.history.turns import Turns, all_turns
 from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
@@ -21,7 +21,7 @@ from ssm_cli.runtime.performer.intake import hint_for
 
 MOST_FORKS = 64
 KEPT_TREES = 4  # at records that were looked at last
-TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
+TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
 WHERE = "expected a record, `now`, `start`, `crash`, or a time like 17:51 or 17:51:41.195"
 
 
@@ -103,7 +103,7 @@ class Places:
         """
         if not place:
             return self.node
-        if not place.isdecimal():
+        if not is_number(place):
             return self.fork_of(place).node
         found: Node = all_turns(self.turns_to(record_said(place)))
         return found
@@ -119,7 +119,7 @@ class Places:
 
     def tree_at(self, record: int, place: str) -> Turns[Node]:
         """Return the tree that stood at a record of a place; raises `Forgotten`."""
-        if not place or place.isdecimal():
+        if not place or is_number(place):
             return (yield from self.turns_to(record))
         fork: Fork | None = self.fork_of(place)
         source = self.node
@@ -152,7 +152,7 @@ class Places:
             told = f"there are {MOST_FORKS} forks already: {', '.join(self.forks)}"
             raise CommandError(f"{told}; forget one by `drop {next(iter(self.forks))}`")
         self._made += 1
-        above = "" if place.isdecimal() else place
+        above = "" if is_number(place) else place
         fork = Fork(f"fork{self._made}", node, record, self.tree(above), above, base)
         if above and self.forks[above].depth < MOST_FORKS:
             fork.parent = msgspec.structs.replace(self.forks[above])
@@ -171,12 +171,12 @@ class Places:
         Raises:
             Forgotten: nothing is remembered, or there is no such record.
         """
-        node = self.fork_of(place).node if place and not place.isdecimal() else self.node
+        node = self.fork_of(place).node if place and not is_number(place) else self.node
         recorder = node.recorder()
         if recorder is None:
             raise Forgotten(f"{node.name} remembers nothing; start it with `--history N`")
         last = recorder.last()
-        here = record_said(place) if place.isdecimal() else last
+        here = record_said(place) if is_number(place) else last
         if here > last:
             raise Forgotten(f"there is no record {here}; the last one is {last}")
         return node, recorder, here
@@ -189,7 +189,7 @@ class Places:
             Forgotten: there is none at that time, or no crash.
         """
         node, recorder, _ = self.remembered(place)
-        if where.isdecimal():
+        if is_number(where):
             return record_said(where)
         if where == "now":
             return recorder.last()
@@ -211,7 +211,7 @@ def record_said(digits: str) -> int:
 
 def of_its_own(place: str) -> str:
     """Return what to know of a place where something is not remembered; "" for now and then."""
-    is_live = place in ("", "now") or place.isdecimal()
+    is_live = place in ("", "now") or is_number(place)
     return "" if is_live else "; a fork has records of its own, `now` comes back"
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 from string import ascii_lowercase
 from typing import Any
 
+from ssm_cli.errors import is_number
 from ssm_cli.history.fewer import in_pairs
 from ssm_cli.history.shapes import (
     Renames,
@@ -166,7 +167,7 @@ def reworded(served: Sequence[Stepped], state: Any) -> list[Renames]:
     alone += [
         {n: str(digits[0]), (int, int(n[1])): digits[0]}
         for n in texts
-        if n[1].isdecimal() and len(n[1]) < MOST_DIGITS and digits
+        if is_number(n[1]) and len(n[1]) < MOST_DIGITS and digits
     ]
     alone += [{n: small} for n, small in zip(numbers, digits, strict=False)]
     return [renames, *alone]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ssm_cli.behaviour.visible import Taken
 from ssm_cli.codec.build import codec_for
-from ssm_cli.errors import CommandError, Forgotten, message_of
+from ssm_cli.errors import CommandError, Forgotten, is_number, message_of
 from ssm_cli.history.agreed import Signs
 from ssm_cli.history.changes import change_record
 from ssm_cli.history.changes import changes as changes_between
@@ -211,7 +211,7 @@ class Scratch:
         return self._places.fork_of(place)
 
     def _number(self, word: str) -> int:
-        if not word.isdecimal():
+        if not is_number(word):
             raise CommandError(f"`{word[:40]}` is no number of a record")
         return record_said(word)
 
@@ -342,7 +342,7 @@ def refuse_inner(one: Served) -> None:
 
 def is_fork(place: str) -> bool:
     """Return whether a place is that of a fork."""
-    return bool(place) and not place.isdecimal()
+    return bool(place) and not is_number(place)
 
 
 def made_at(

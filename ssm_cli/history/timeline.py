@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.errors import CommandError, Forgotten, is_number
 from ssm_cli.history.changes import Change, change_record, changes, same
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.marks import crash_from
@@ -94,7 +94,7 @@ class Timeline:
     @looking
     def go(self, where: str, place: str = "") -> Turns[Data]:
         """Return the place that a word stands for (`at`), and its record."""
-        place = place if place.isdecimal() else ""  # a fork has no past of its own to go to
+        place = place if is_number(place) else ""  # a fork has no past of its own to go to
         record = self.places.record_at(where, place)
         _, recorder, _ = self.places.remembered(place)
         if where == "now":
@@ -381,7 +381,7 @@ def refuse_zero(by: int) -> None:
 
 def refuse_fork(place: str) -> None:
     """Raise `CommandError` for a fork: it is where it has got to, and nowhere else."""
-    if place and not place.isdecimal():
+    if place and not is_number(place):
         raise CommandError(
             f"{place} is where it has got to; `drop` leaves it, `at RECORD` goes to the live past"
         )

@@ -206,7 +206,8 @@ class Door:
         self._greetings.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             message = "a client could not be let in"
-            self.loop.call_exception_handler({"message": message, "exception": error})
+            context = {"message": message, "exception": error, "protocol": None}
+            self.loop.call_exception_handler(context)
 
     def give_way(self, count: int) -> int:
         """Close so many connections, or fewer; return how many.

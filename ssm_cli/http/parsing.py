@@ -258,6 +258,7 @@ class RequestReader:
         keeps = exchange.is_persistent = parser.should_keep_alive()
         host = headers.get(b"host")
         odd = self._is_odd or not keeps or host is None or url[:1] != b"/" or self._twice
+        odd = odd or parser.should_upgrade()  # which `Connection` alone does not tell
         if odd or (host and b":" in host and not has_good_port(host)):
             self._check_odd(exchange)
         exchange.refusal = self._admit(exchange)

@@ -254,7 +254,7 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.abort()
         elif (error := task.exception()) is not None:
             self.transport.abort()
-            context = {"message": "an answer failed", "exception": error}
+            context = {"message": "an answer failed", "exception": error, "protocol": self}
             self._shared.loop.call_exception_handler(context)
         else:
             self._serve()

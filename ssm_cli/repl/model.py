@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from rich.text import Text
 
 from ssm_cli.commands.voice import in_restart_log, report_line
-from ssm_cli.errors import SsmError, counted, message_of
+from ssm_cli.errors import SsmError, counted, is_number, message_of
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import Theme
 from ssm_cli.repl.timeline import TimelineRow
@@ -208,7 +208,7 @@ class Model:
     def stand(self, place: str) -> None:
         """Show tree and log as they are at a place in time; "" for now."""
         self.timeline.stand(place)
-        if place == self.place and (not place or place.isdecimal()):
+        if place == self.place and (not place or is_number(place)):
             return  # a fork has another tree after each command
         try:
             api = self._api.perform("standing", place, reading=True) if place else self._api

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ssm_cli.errors import CommandError, Forgotten, whole_number
+from ssm_cli.errors import CommandError, Forgotten, is_number, whole_number
 from ssm_cli.history.past import FORK, with_past
 from ssm_cli.history.places import record_said
 from ssm_cli.history.scratch import need_code, seconds_of
@@ -157,7 +157,7 @@ class Futures:
     def _known(self, at: str, record: str | None = None) -> tuple[Recorder | None, int | None]:
         """Return what remembers the inputs up to a place, and the record that it is."""
         own, where = self._node.recorder(), record or at
-        number = record_said(where) if where.isdecimal() else None
+        number = record_said(where) if is_number(where) else None
         if FORK.fullmatch(at):
             fork: Node = self._node.perform("standing", at, reading=True)
             if number is None or number >= fork.first_record():

@@ -277,7 +277,10 @@ def accepts(key: Key, value: object) -> bool:  # noqa: PLR0911 - one case a kind
 
 
 _NOUNS: dict[Kind, str] = {
-    "name": f"1 to {MAX_NAME} letters, digits, underscores, dots and hyphens, not `.` or `..`",
+    "name": (
+        f"1 to {MAX_NAME} letters, digits, underscores, dots and hyphens, not `.` or `..`, "
+        "all ASCII"
+    ),
     "start": "package.module:attribute or ./file.py:attribute",
     "text": f"text of at most {MAX_NAME} characters",
     "boolean": "true or false",

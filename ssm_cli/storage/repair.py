@@ -23,8 +23,9 @@ from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.exact import heads_in, is_exact, renamed
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.loss import read_whole
-from ssm_cli.codec.put_back import PutBack, json_of
+from ssm_cli.codec.put_back import PutBack
 from ssm_cli.codec.renames import Names, Renames
+from ssm_cli.codec.words import json_of
 from ssm_cli.errors import StorageError, counted, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again

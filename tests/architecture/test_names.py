@@ -84,3 +84,15 @@ def test_the_article_before_the_name_of_a_type_is_never_written_by_hand() -> Non
         if by_hand.search(line)
     ]
     assert not found, "`a_or_an` knows which article a name has"
+
+
+def test_what_is_a_number_is_told_in_one_way() -> None:
+    """`isdigit` and `isdecimal` take digits of all scripts: an address meant one more record."""
+    found = {
+        module.place
+        for module in modules()
+        for node in module.nodes
+        if isinstance(node, ast.Attribute) and node.attr in {"isdigit", "isdecimal", "isnumeric"}
+    }
+    bytes_and_versions = {"ssm_cli/http/parsing.py", "ssm_cli/cluster/jetstream/cluster.py"}
+    assert found == bytes_and_versions | {"ssm_cli/errors.py"}

@@ -6,6 +6,7 @@ import asyncio
 import doctest
 import io
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -190,6 +191,27 @@ def test_a_defect_in_a_callback_ends_a_script_and_stops_the_tree() -> None:
     with pytest.raises(KeyError, match="a defect"):
         Session(node, Printer(env_of()), serve=serve).run(nothing_to_do())
     assert not node.running
+
+
+def test_a_connection_of_a_client_that_fails_does_not_end_a_script() -> None:
+    node, env = Node(Supervisor("root"), name="talking"), env_of()
+
+    class Stumbling(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            raise KeyError(data)
+
+    async def serve() -> None:
+        ours, theirs = socket.socketpair()
+        await asyncio.get_running_loop().create_connection(Stumbling, sock=ours)
+        theirs.send(b"x")
+        await asyncio.get_running_loop().run_in_executor(None, theirs.recv, 1)  # it is closed
+        node.stop()
+        theirs.close()
+        await node.serve()
+
+    assert Session(node, Printer(env), serve=serve).run(nothing_to_do()) == 0
+    assert "loop_failed" in {report.event for report in node.reports()}
+    assert "ssm: the event loop failed, and goes on: KeyError: b'x'\n" in said(env)[1]
 
 
 def test_a_diagnostic_line_is_at_the_reader_of_a_pipe_at_once() -> None:

@@ -7,6 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cluster.agent.agent import Agent
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.embedded import TOLD, Embedded, running_server
-from ssm_cli.cluster.jetstream.wire import Access, access_at
+from ssm_cli.cluster.jetstream.wire import Access, access_at, connect
 from ssm_cli.cluster.owner.code import Undefined, tree_of
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import CallLost, ClusterError
@@ -397,6 +398,28 @@ def test_a_url_of_something_else_is_refused_before_anybody_is_asked(url: str, wh
 
 
 @pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("nats:10.0.0.1", "nats:10.0.0.1"), ("nats:/10.0.0.1:4222", "nats:/10.0.0.1:4222"),
+        ("nats://", ""), ("nats://ann:s3cret@", ""), ("nats://h:99999", "h:99999"),
+        ("nats://h:abc", "h:abc"), ("nats://h:0", "h:0"), ("nats://h:4222,", ""), (",h", ""),
+        ("nats://h: 4222", "h: 4222"), ("tls://::1", "::1"), ("nats://h:1:2", "h:1:2"),
+        ("nats://h/x", "h/x"), ("nats://h:\u0663", "h:\u0663"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_url_that_names_no_server_is_refused_before_anybody_is_asked(
+    url: str, place: str
+) -> None:
+    with pytest.raises(CommandError, match=f"^`{re.escape(place)}` is no server of a cluster; "):
+        access_at(url)
+
+
+@pytest.mark.parametrize("url", ["h", "h:1", "nats://[::1]:4222", "tls://h:65535/", "10.0.0.1"])
+def test_a_url_that_names_a_server_is_taken(url: str) -> None:
+    assert access_at(url).url == url
+
+
+@pytest.mark.parametrize(
     "command", [("nodes",), ("call", "b.w", "x"), ("node",), ("move", "a", "b")]
 )
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(
@@ -414,3 +437,27 @@ def test_a_password_of_the_variable_is_in_no_error(tmp_path: Path) -> None:
     assert done.returncode == 5
     assert "no cluster at nats://127.0.0.1:1" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: None])
+def test_credentials_that_cannot_be_read_are_named(
+    tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "n1.creds"
+    make(path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())  # nkeys is installed
+    access = Access("nats://127.0.0.1:1", creds=str(path))
+    with pytest.raises(ClusterError, match=f"cannot read the credentials of {path}, which SSM_"):
+        asyncio.run(connect(access, "t"))
+
+
+def test_without_what_reads_credentials_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "nkeys" else found(name)
+    )
+    access = Access("nats://127.0.0.1:1", creds=str(tmp_path / "n1.creds"))
+    with pytest.raises(ClusterError, match=r"SSM_CLUSTER_CREDS names, need .*pip install nkeys"):
+        asyncio.run(connect(access, "t"))

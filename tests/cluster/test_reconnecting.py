@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ssm_cli.cluster.jetstream import wire as wires
-from ssm_cli.cluster.jetstream.wire import Access, _tls_transport, connect
+from ssm_cli.cluster.jetstream.wire import Access, Encrypted, connect
 from ssm_cli.cluster.ports import ClusterError
 from tests.http.certificates import make, needs_openssl
 
@@ -94,10 +94,75 @@ def test_a_connection_that_is_lost_at_the_end_of_its_handshake_is_tried_again(
         )
 
     monkeypatch.setattr(TcpTransport, "connect_tls", lost)
-    with pytest.raises(
-        OSError, match="as soon as it is encrypted"
-    ):  # such errors the library passes
-        asyncio.run(_tls_transport().connect_tls())
+    transport: Any = TcpTransport  # its own `__init__` has no types
+    found = Encrypted(transport()).connect_tls()
+    with pytest.raises(OSError, match="as soon as it is encrypted"):  # which the library passes
+        asyncio.run(found)
+
+
+class InTheClear:
+    """Takes connections without TLS, and notes what it is sent."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INFO.replace(b'"tls_required":true', b'"tls_available":true'))
+        while line := await reader.readline():
+            self.heard += line
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+@needs_openssl
+def test_a_server_without_tls_is_told_nothing_where_tls_is_asked_for(
+    tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent the password: whoever stands between had but to say that there is no TLS."""
+    monkeypatch.setattr(wires, "TRYING_S", 1.0)
+    certificate, _ = make(tmp_path, "localhost")
+
+    async def main() -> bytes:
+        fake = InTheClear()
+        server = await asyncio.start_server(fake.serve, "localhost", 0)
+        port = server.sockets[0].getsockname()[1]
+        access = Access(f"{scheme}://localhost:{port}", ca=str(certificate), password=scheme)
+        with pytest.raises(ClusterError, match=r"offers no TLS.*secure-a-cluster"):
+            await connect(access, "t")
+        server.close()
+        return fake.heard
+
+    assert asyncio.run(main()) == b""
+
+
+@needs_openssl
+def test_a_server_that_has_lost_its_tls_is_told_nothing_either(tmp_path: Path) -> None:
+    async def main() -> bytes:
+        keeper, fake = Doorkeeper(tmp_path), InTheClear()
+        server = await asyncio.start_server(keeper.serve, "localhost", 0)
+        port = server.sockets[0].getsockname()[1]
+        with quiet_about_cut_handshakes():
+            wire = await connect(Access(f"tls://localhost:{port}", ca=str(keeper.cert)), "t")
+            server.close()
+            keeper.taken[0].transport.abort()
+            came = asyncio.Event()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                came.set()
+                await fake.serve(reader, writer)
+
+            instead = await asyncio.start_server(serve, "localhost", port)
+            for _ in range(2):  # the second time it has come back: the first one has ended
+                await asyncio.wait_for(came.wait(), WAIT_S)
+                came.clear()
+            assert not wire.connected
+            await wire.close()
+            instead.close()
+        return fake.heard
+
+    assert asyncio.run(main()) == b""
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

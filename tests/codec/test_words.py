@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssm_cli.codec.words import escape, is_bare, quote, shorten, suggestion, tokenize, unescape
+from ssm_cli import DecodeError
+from ssm_cli.codec.json import JsonCodec
+from ssm_cli.codec.schema import word_type
+from ssm_cli.codec.words import (
+    RepeatedKey,
+    escape,
+    is_bare,
+    json_of,
+    quote,
+    shorten,
+    suggestion,
+    tokenize,
+    unescape,
+)  # fmt: skip
 
 
 def test_words_are_split_at_any_white_space() -> None:
@@ -100,3 +116,27 @@ def test_a_long_word_is_shown_short_and_printable() -> None:
 def test_the_nearest_word_is_found_in_either_case() -> None:
     assert suggestion("store", ["Lookup", "Store"]) == "; did you mean `Store`?"
     assert suggestion("q", ["Lookup", "Store"]) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}', '{"a":1,"b":{"c":1,"c":1}}', '[{"a":1,"a":1}]', '{"a":":","a":1}',
+        '{"\\u0061":1,"a":2}', '{"a" : 1, "a"\n:2}', '{"a":[{"b":1},{"c":1,"c":2}]}',
+    ],
+)  # fmt: skip
+def test_json_that_says_something_twice_is_read_nowhere(text: str) -> None:
+    for data in (text, text.encode()):
+        with pytest.raises(RepeatedKey, match="is there twice"):
+            json_of(data)
+    for kind in (dict[str, Any], list[Any], Any):
+        with pytest.raises(ValueError, match=r"twice|Expected"):
+            word_type(kind).read(text)
+    with pytest.raises(DecodeError, match="is there twice"):
+        JsonCodec(None).decode(text.encode())
+
+
+@pytest.mark.parametrize("text", ['{"a": "b:c"}', '[":"]', '":::"', "1", '{"a": {"a": {"a": 1}}}'])
+def test_json_that_says_nothing_twice_is_read(text: str) -> None:
+    assert json_of(text) == json.loads(text)
+    assert JsonCodec(None).decode(text.encode()) == json.loads(text)

@@ -249,6 +249,9 @@ def guards(stage: Stage) -> None:
         stage.act("number", lambda: own.number)
         own._spent._at_s -= 1000.0
         own._tick_s, own._previous = 0.001, nothing
+        own._spent._collections -= 1
+        stage.act("collected", own._spent.divide, 0.001)
+        own._spent._at_s -= 1000.0
         stage.act("late", own._spent.divide, 0.001)
         own._spent._at_s -= 1000.0
         interval._other_s = 0.0

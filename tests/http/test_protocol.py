@@ -112,6 +112,23 @@ def test_what_follows_an_upgrade_without_a_body_is_a_request() -> None:
     assert statuses(asked, b"", asked, LIVE, count=3) == [200, 200, 200]
 
 
+@pytest.mark.parametrize("name", [b"proxy-connection", b"connection", b"Proxy-Connection"])
+@pytest.mark.parametrize("value", [b"upgrade", b"close, Upgrade", b"keep-alive, upgrade"])
+def test_however_another_protocol_is_asked_for_the_answer_is_one_of_http1(
+    name: bytes, value: bytes
+) -> None:
+    head = b"GET /health/live HTTP/1.1\r\nhost: a\r\n%s: %s\r\nupgrade: x\r\n\r\n" % (name, value)
+    assert statuses(head) == [200]
+
+
+@pytest.mark.parametrize("target", [b"/x", b"*", b"a:1", b"http://a/x", b"/v1/workers"])
+def test_connect_is_refused_whatever_its_target(target: bytes) -> None:
+    assert statuses(b"CONNECT %s HTTP/1.1\r\nhost: localhost\r\n\r\nmore" % target) in (
+        [405],
+        [400],
+    )
+
+
 def test_a_cast_that_asks_for_http2_is_not_lost() -> None:
     cast = b"POST /v1/workers/kv1/cast HTTP/1.1\r\nhost: localhost\r\n" + UPGRADE + STORE
     found, state = talk(cast)

@@ -75,6 +75,40 @@ def test_requests_are_read_alike_whatever_came_before_and_however_it_was_cut(see
     assert found == [alone(request) for request in requests]
 
 
+WORDS = (
+    [b"GET", b"POST", b"HEAD", b"CONNECT", b"PRI", b"OPTIONS", b"PURGE", b"SOURCE", b"M-SEARCH"],
+    [b"/", b"*", b"a:1", b"http://a/b", b"/v1/log?last=1", b"//", b"?", b"https://:0"],
+    [b"1.1", b"1.0", b"2.0", b"0.9"],
+    [
+        b"Host: a", b"Host: a:0", b"Connection: upgrade", b"Connection: close", b"Upgrade: x",
+        b"Proxy-Connection: upgrade", b"Connection: keep-alive, Upgrade", b"Content-Length: 3",
+        b"Content-Length: 0", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Expect: y",
+        b"X: " + b"x" * 300, b"Transfer-Encoding: gzip", b"HTTP2-Settings: A", b"Trailer: Host",
+    ],
+    [b"", b"abc", b"3\r\nabc\r\n0\r\n\r\n", b"0\r\nHost: b\r\n\r\n", b"zz\r\n", b"\0\r\n"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_a_client_sends_is_read_or_refused_and_raises_nothing(seed: int) -> None:
+    random = Random(seed)
+    methods, targets, versions, headers, bodies = WORDS
+    for _ in range(60):
+        reader, stream = RequestReader(Around()), b""
+        for _ in range(random.randrange(1, 4)):
+            line = b"%s %s HTTP/%s" % tuple(map(random.choice, (methods, targets, versions)))
+            given = random.sample(headers, random.randrange(5))
+            stream += b"\r\n".join([line, *given, b"", random.choice(bodies)])
+        sent = stream
+        while stream:
+            size = random.choice((1, 20, 300))
+            reader.feed(stream[:size])
+            stream = stream[size:]
+        answered = [one for one in reader.ready if one.refusal is None]
+        assert len(answered) <= 3, sent
+        assert not any(one.method == b"CONNECT" for one in answered), sent
+
+
 @pytest.mark.parametrize("cut", range(1, len(post(b"Store x 1"))))
 def test_a_head_that_came_in_two_parts_is_not_mistaken_for_the_next(cut: int) -> None:
     """It was: the next request was carried out as the one before, with a part of it as its body."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -259,9 +261,21 @@ def test_settings_are_read(tmp_path: Path) -> None:
         ('ui = "ful"', "Invalid enum value 'ful' - at `\\$.ui`"),
         ("colour = 1", "unknown field `colour`"),
         ("ui = \n", "line 1"),
-        ("#" * 300_000, "more than 262,144 bytes"),
+        ("#" * 300_000, "longer than 262144 bytes"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(CommandError, match=says):
         settings(tmp_path, text)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_settings_that_are_no_file_are_refused_and_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """A pipe that nobody writes into held the whole tree."""
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    config_path(environ).parent.mkdir()
+    make(config_path(environ))
+    with pytest.raises(CommandError, match="cannot read the settings"):
+        load_settings(environ)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import resource
 import sys
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ssm_cli import CalleeCrashed, DecodeError, ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.engine import alarm
 from ssm_cli.runtime.engine.alarm import Spent
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.timers import Timers
@@ -297,19 +301,47 @@ def test_a_tighter_limit_is_known_at_once_and_a_looser_one_changes_nothing() -> 
 @pytest.mark.parametrize(
     ("now", "divided"),
     [
-        ((0.01, 0.0, 1), (0.0, 0.0)),  # in time
-        ((0.029, 0.029, 0), (0.0, 0.0)),  # a little late
-        ((3.0, 2.99, 0), (0.0, 2.99)),  # computing in C
-        ((3.0, 0.0, 300), (0.0, 2.99)),  # waiting in C, woken by each tick
-        ((3.0, 0.0, 0), (2.99, 0.0)),  # stopped
-        ((3.0, 0.5, 0), (2.49, 0.5)),  # both
+        ((0.01, 0.0, 1, 0), (0.0, 0.0)),  # in time
+        ((0.029, 0.029, 0, 1), (0.0, 0.0)),  # a little late
+        ((3.0, 2.99, 0, 0), (0.0, 2.99)),  # computing in C
+        ((3.0, 0.0, 300, 0), (0.0, 2.99)),  # waiting in C, woken by each tick
+        ((3.0, 0.0, 0, 0), (2.99, 0.0)),  # stopped
+        ((3.0, 0.5, 0, 0), (2.49, 0.5)),  # both
+        ((3.0, 2.99, 0, 1), (2.99, 0.0)),  # garbage was collected
     ],
 )
 def test_a_late_tick_tells_what_was_lost_from_what_was_spent_in_c(
     monkeypatch: pytest.MonkeyPatch,
-    now: tuple[float, float, int],
+    now: tuple[float, float, int, int],
     divided: tuple[float, float],
 ) -> None:
     spent = Spent()
     monkeypatch.setattr(spent, "begin", lambda: now)
     assert spent.divide(0.01) == pytest.approx(divided)
+
+
+def test_a_step_does_not_pay_for_a_full_collection_that_it_runs_into_but_for_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_s = 0.0
+    collections = 0
+    spans = [(0.01, 0), (1.0, 1), (0.01, 0), (1.0, 1), (0.5, 0), (0.6, 0), (1.0, 1)]
+
+    def stats() -> list[dict[str, int]]:
+        return [{"collections": 0}, {"collections": 0}, {"collections": collections}]
+
+    def used(cpu_s: float) -> SimpleNamespace:
+        return SimpleNamespace(ru_utime=cpu_s, ru_stime=0.0, ru_nvcsw=0)
+
+    monkeypatch.setattr(alarm, "now_s", lambda: at_s)
+    monkeypatch.setattr(gc, "get_stats", stats)
+    monkeypatch.setattr(resource, "getrusage", lambda _: used(at_s))
+    spent = Spent()
+    divided = []
+    for gap_s, collected in spans:
+        at_s, collections = at_s + gap_s, collections + collected
+        divided.append(spent.divide(0.01))
+    lost = [round(lost_s, 2) for lost_s, _ in divided]
+    held = [round(held_s, 2) for _, held_s in divided]
+    assert lost == [0, 0.99, 0, 0, 0, 0, 0.99]
+    assert held == [0, 0, 0, 0.99, 0.49, 0.59, 0]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ssm_cli.errors import is_number
+
 PART = "Ssm-Part"  # the header of a part: `NAME NUMBER COUNT`, numbered from 1
 HEADERS_BYTES = 4096  # of a message, left for its headers
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -53,7 +55,7 @@ class Joining:
         """
         name, _, place = part.partition(" ")
         number, _, count = place.partition(" ")
-        if not (number.isdecimal() and count.isdecimal()):
+        if not (is_number(number) and is_number(count)):
             return None
         come = self._begun.pop(name, [])
         self._bytes -= sum(map(len, come))

@@ -26,17 +26,22 @@ from ssm_cli.cluster.jetstream.parcels import PART, Joining
 from ssm_cli.cluster.ports import CallLost, ClusterDenied, ClusterError, OnMessage
 from ssm_cli.cluster.protocol.roles import NOBODY
 from ssm_cli.errors import CommandError, message_of
-from ssm_cli.private import load_pair
+from ssm_cli.private import load_pair, read_file
 
+MOST_CREDENTIALS_BYTES = 1 << 16
+KEYS = "the package nkeys: pip install nkeys"
 INSTALL = "pip install 'supervised-state-machines[cluster]'"
 OURS = re.compile(r"_ALERT_(\w*CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)")
 """How OpenSSL names what a server says of the certificate of ours that it has got or missed."""
-SCHEMES = ("nats", "tls", "ws", "wss")
+SCHEMES = ("nats", "tls")
+PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/?#@]+)(?::([0-9]{1,5}))?/?")
+MOST_PORT = 65_535
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
 CONNECT_S = 3.0  # to one server
 TRYING_S = 6.0  # to one after the other, before the first connection
 CLOSE_S = 5.0  # a server that says nothing of the end of an encrypted connection is left then
+IN_THE_CLEAR = "the server offers no TLS, so it was sent nothing"
 NOT_TAKEN = "the server closes the connection as soon as it is encrypted"
 CLOSED = (os.strerror(errno.EPIPE), os.strerror(errno.ECONNRESET), "Connection lost", NOT_TAKEN)
 MAX_BUFFERED_BYTES = 2 * 1024 * 1024  # that wait for a connection; more is refused
@@ -46,7 +51,8 @@ class Access(msgspec.Struct, frozen=True):
     """How a cluster is reached.
 
     Attributes:
-        url: one or more of `nats://host:port`, by commas; `tls://` asks for TLS.
+        url: one or more of `nats://host:port`, by commas; `tls://`, as `ca` and `cert`, asks for
+            TLS of all of them: a server that has none is told nothing.
         creds: a file with a user's credentials (JWT and key); "" without.
         ca: a file with the certificates to trust; "" takes the system's.
         cert, key: the client's own certificate and its key; "" without.
@@ -75,20 +81,25 @@ def access_at(url: str) -> Access:
     'nats://h1:4222,nats://h2:4222'
 
     Raises:
-        CommandError: it is a URL of something else.
+        CommandError: it is a URL of something else, or names no server; no secret is repeated.
     """
     user = password = ""
+    wanted = "nats://HOST:PORT, or tls://HOST:PORT"
     bare = []
     for one in url.split(","):
         scheme, found, rest = one.strip().rpartition("://")
         if found and scheme not in SCHEMES:
             what = f"`{scheme}://`" if scheme.isalnum() else "this"  # it may hold a secret
-            wanted = "nats://HOST:PORT, or tls://HOST:PORT"
             raise CommandError(f"{what} is no URL of a cluster; expected {wanted}")
         given, at, place = rest.rpartition("@")
         if at:
             user, colon, password = given.partition(":")
             user, password = (unquote(user), unquote(password)) if colon else ("", unquote(user))
+        named = PLACE.fullmatch(place)
+        if named is None or not 0 < int(named[1] or 1) <= MOST_PORT:
+            raise CommandError(
+                f"`{place[:80]}` is no server of a cluster; expected {wanted}, several by commas"
+            )
         bare.append(f"{scheme}{found}{place}")
     return Access(",".join(bare), user=user, password=password)
 
@@ -265,11 +276,12 @@ async def connect(access: Access, name: str) -> Wire:
     need_client()
     from nats import errors  # noqa: PLC0415 - only who uses a cluster needs it
     from nats.aio.client import Client  # noqa: PLC0415 - as above
+    from nats.aio.transport import TcpTransport  # noqa: PLC0415 - as above
 
     client: Any = Client()  # its annotations take whole seconds alone
     options = _options(access)
     if "tls" in options:
-        client._transport = _tls_transport()  # noqa: SLF001 - it takes none otherwise
+        client._transport = Encrypted(TcpTransport())  # type: ignore[no-untyped-call]  # noqa: SLF001 - it takes none otherwise
     denials = Denials(_complain)
     until_s = asyncio.get_running_loop().time() + TRYING_S
     heard = Heard(denials, client, until_s)
@@ -314,47 +326,73 @@ def unreached(url: str, why: str, *, encrypted: bool = False) -> str:
     if OURS.search(why) or (encrypted and any(word in why for word in CLOSED)):
         what = f"the cluster at {url} wants a certificate of ours that it trusts"
         return f"{what}: {why}; SSM_CLUSTER_CERT and SSM_CLUSTER_KEY name its files"
+    if IN_THE_CLEAR in why:
+        return f"no cluster at {url}: {why}; set up TLS there, see docs/how-to/secure-a-cluster.md"
     return f"no cluster at {url}: {why}; start one with `ssm node`, or give --cluster URL"
 
 
-def _tls_transport() -> Any:
-    """Return a transport whose streams know that they are encrypted.
+class Encrypted:
+    """A transport of the client library that writes nothing in the clear.
 
-    That of the client library upgrades its connection without telling the protocol of its streams,
-    which then answers the end of the stream as one in the clear does: asyncio warns of it. Where
-    the upgrade fails, the protocol in the clear is never told of the end: nobody waits for that.
+    The library upgrades its connection where the server wants it, and else sends the password as it
+    is: who stands between would only have to say that the server does not want it.
+
+    It upgrades without telling the protocol of its streams, which then answers the end of the
+    stream as one in the clear does: asyncio warns of it. Where the upgrade fails, the protocol in
+    the clear is never told of the end: nobody waits for that.
+
+    Attributes:
+        encrypted: whether this connection is, or was when it ended.
     """
-    from nats.aio.transport import TcpTransport  # noqa: PLC0415 - as above
 
-    class TlsTransport(TcpTransport):
-        encrypted = False
-        upgrading = False
+    def __init__(self, inner: Any) -> None:
+        self.encrypted = False
+        self._upgrading = False
+        self._inner = inner
 
-        async def connect(self, *args: Any, **given: Any) -> None:
-            await super().connect(*args, **given)
-            self.upgrading = False
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
-        async def connect_tls(self, *args: Any, **given: Any) -> None:
-            self.upgrading = True
-            await super().connect_tls(*args, **given)
-            self.upgrading = False
-            self.encrypted = True
-            writer: Any = self._io_writer
-            transport = writer.transport
-            protocol = transport.get_protocol()
-            if protocol is None:
-                raise ConnectionResetError(NOT_TAKEN)
-            protocol.connection_made(transport)
+    def __bool__(self) -> bool:
+        return True  # before it is connected, too: else the client makes one of its own
 
-        async def wait_closed(self) -> None:
-            if not self.upgrading:
-                await super().wait_closed()  # type: ignore[no-untyped-call]  # it has none
+    async def connect(self, *args: Any, **given: Any) -> None:
+        """Connect in the clear, where the server says who it is; an attempt before it is over."""
+        self.encrypted = False
+        self._inner.close()
+        await self._inner.connect(*args, **given)
+        self._upgrading = False
 
-        def __bool__(self) -> bool:
-            return True  # before it is connected, too: else the client makes one of its own
+    async def connect_tls(self, *args: Any, **given: Any) -> None:
+        """Go on encrypted."""
+        self._upgrading = True
+        await self._inner.connect_tls(*args, **given)
+        self._upgrading = False
+        self.encrypted = True
+        transport = self._inner._io_writer.transport  # noqa: SLF001 - it shows it nowhere
+        protocol = transport.get_protocol()
+        if protocol is None:
+            raise ConnectionResetError(NOT_TAKEN)
+        protocol.connection_made(transport)
 
-    made: Any = TlsTransport  # its own `__init__` has no types
-    return made()
+    def write(self, payload: bytes) -> None:
+        """Write, once encrypted."""
+        self._inner.write(self._secret(payload))
+
+    def writelines(self, payload: list[bytes]) -> None:
+        """Write, once encrypted."""
+        self._inner.writelines(self._secret(payload))
+
+    def _secret(self, payload: Any) -> Any:
+        if not self.encrypted:
+            self._inner.close()
+            raise ConnectionRefusedError(IN_THE_CLEAR)
+        return payload
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of the connection, unless nobody would tell of it."""
+        if not self._upgrading:
+            await self._inner.wait_closed()
 
 
 def _complain(what: str) -> None:
@@ -363,10 +401,14 @@ def _complain(what: str) -> None:
 
 
 def _options(access: Access) -> dict[str, Any]:
-    """Return how somebody proves who they are, as the client library takes it."""
+    """Return how somebody proves who they are, as the client library takes it.
+
+    Raises:
+        ClusterError: a file is missing or cannot be read, or what reads it is not installed.
+    """
     options: dict[str, Any] = {}
     if access.creds:
-        options["user_credentials"] = access.creds
+        options["user_credentials"] = readable_credentials(access.creds)
     if access.password:
         named = {"user": access.user, "password": access.password}
         options |= named if access.user else {"token": access.password}
@@ -375,6 +417,22 @@ def _options(access: Access) -> dict[str, Any]:
     if context := secure(access):
         options["tls"] = context
     return options
+
+
+def readable_credentials(path: str) -> str:
+    """Return the path of a file with credentials that can be read, and that the library can use.
+
+    Raises:
+        ClusterError: it cannot.
+    """
+    if importlib.util.find_spec("nkeys") is None:
+        raise ClusterError(f"credentials, which SSM_CLUSTER_CREDS names, need {KEYS}")
+    try:
+        read_file(Path(path), MOST_CREDENTIALS_BYTES)
+    except OSError as error:
+        what = f"the credentials of {path}, which SSM_CLUSTER_CREDS names"
+        raise ClusterError(f"cannot read {what}: {error.strerror}") from error
+    return path
 
 
 class Heard:

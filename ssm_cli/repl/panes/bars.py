@@ -9,6 +9,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 from rich.cells import cell_len
 
+from ssm_cli.errors import is_number
 from ssm_cli.render.columns import short, span
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.keymap import BARS, Place
@@ -33,7 +34,7 @@ def status_line(model: Model, columns: int) -> StyleAndTextTuples:
     if model.place:
         then = f"AT {model.place}, as it was then (`now` comes back)"
         scratch = f"IN {model.place}, a scratch tree (`drop` leaves it)"
-        words.insert(1, then if model.place.isdecimal() else scratch)
+        words.insert(1, then if is_number(model.place) else scratch)
     return [("class:alert" if model.place else "", fit("  ".join(words), columns))]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from platformdirs import user_config_dir
 
 from ssm_cli.errors import CommandError
-from ssm_cli.private import unwritten, write_private
+from ssm_cli.private import read_file, unwritten, write_private
 
 FILE_BYTES = 256 * 1024  # a larger file is no settings
 
@@ -75,14 +75,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     path = config_path(environ)
     try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES + 1)
+        data = read_file(path, FILE_BYTES)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
         raise CommandError(f"cannot read the settings {path}: {error.strerror}") from error
-    if len(data) > FILE_BYTES:
-        raise CommandError(f"{path} has more than {FILE_BYTES:,} bytes; it is no file of settings")
     try:
         return msgspec.convert(tomllib.loads(data.decode()), Settings)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:

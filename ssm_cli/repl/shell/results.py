@@ -16,10 +16,10 @@ import msgspec
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.verbs import VERBS, nearest
-from ssm_cli.errors import CommandError, whole_number
+from ssm_cli.errors import CommandError, is_number, whole_number
 
 KEPT = 1_000  # results that can still be named; older ones go
-REFERENCE = re.compile(r"(?<![^\s=\[,(])\$(\d+)((?:\.\w+)*)(?=$|[\s,\])])")
+REFERENCE = re.compile(r"(?<![^\s=\[,(])\$([0-9]+)((?:\.\w+)*)(?=$|[\s,\])])")
 LEADING = frozenset({"at", "back", "fork", "next"})
 """The verbs that lead to another place, to which the lines behind them are meant."""
 _BARE = re.compile(r"[A-Za-z_][\w./-]*")
@@ -110,7 +110,7 @@ class Results:
             return "nowhere"
         if not self.place:
             return "ssm"
-        return f"ssm {self.place}" if self.place.isdecimal() else f"{self.place} {self._number}"
+        return f"ssm {self.place}" if is_number(self.place) else f"{self.place} {self._number}"
 
     def substitute(self, line: str) -> str:
         """The line with each `$N` outside double quotes replaced by what it stands for.

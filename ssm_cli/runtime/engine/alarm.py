@@ -11,7 +11,8 @@ so. Three rules keep the alarm right:
 - A tick that comes late is looked into. Time in which the main thread neither used the processor
   nor was woken by ticks was taken by somebody else (the process was stopped, the machine
   suspended), and does not count. The rest of it was spent in a call into C, since a tick is handled
-  between any two steps of Python code; it counts in full for the callback that made the call.
+  between any two steps of Python code; it counts in full for the callback that made the call. A
+  full collection of garbage is nobody's call: whoever happens to run does not pay for it.
 
 A tick that finds no work since the last one stops the timer and puts back the handler that was
 there before, as does the last guard that closes, so that an idle node is not woken. Where the
@@ -21,6 +22,7 @@ timer is shared with another owner (`IntervalTicker`), its handler is called whe
 from __future__ import annotations
 
 import atexit
+import gc
 import math
 import os
 import resource
@@ -63,26 +65,37 @@ class Spent:
     def __init__(self) -> None:
         self._who = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
         self._at_s = self._cpu_s = 0.0
-        self._waits = 0
+        self._waits = self._collections = 0
+        self._forgiven_s = -math.inf  # when a collection was lost time the last time
         self.begin()
 
-    def begin(self) -> tuple[float, float, int]:
-        """Begin anew; return seconds, processor seconds and waits since the last time."""
+    def begin(self) -> tuple[float, float, int, int]:
+        """Begin anew; return seconds, processor seconds, waits and full collections since then."""
         usage, at_s = resource.getrusage(self._who), now_s()
         cpu_s, waits = usage.ru_utime + usage.ru_stime, usage.ru_nvcsw
-        since = (at_s - self._at_s, cpu_s - self._cpu_s, waits - self._waits)
+        collections = gc.get_stats()[-1]["collections"]
+        since = (
+            at_s - self._at_s, cpu_s - self._cpu_s, waits - self._waits,
+            collections - self._collections,
+        )  # fmt: skip
         self._at_s, self._cpu_s, self._waits = at_s, cpu_s, waits
+        self._collections = collections
         return since
 
     def divide(self, tick_s: float) -> tuple[float, float]:
         """Divide the time since the last tick: seconds lost, and seconds in one call into C.
 
         Both are 0 for a tick in time. A wait that a signal wakes goes to sleep again at once, so
-        that a thread which waits in C waits about once an interval; a stopped one does not.
+        that a thread which waits in C waits about once an interval; a stopped one does not. A gap
+        with a full collection is lost as well, unless the last such one ended less than its length
+        before it began: code that does nothing but collect is cut.
         """
-        gap_s, cpu_s, waits = self.begin()
+        gap_s, cpu_s, waits, collections = self.begin()
         if gap_s < LATE_TICKS * tick_s:
             return 0.0, 0.0
+        if collections and self._forgiven_s + gap_s < self._at_s - gap_s:
+            self._forgiven_s = self._at_s
+            return gap_s - tick_s, 0.0
         counted_s = min(gap_s, tick_s + cpu_s + waits * tick_s)
         return gap_s - counted_s, counted_s - tick_s
 
