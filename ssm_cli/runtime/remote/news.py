@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import KILLED, SHUTDOWN, Lost, Shutdown
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
-from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree
+from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree, TryAgain
 from ssm_cli.runtime.engine.recorder import FarNews
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.hearing import publish_heard
@@ -23,6 +23,7 @@ from ssm_cli.runtime.remote.ports import (
     Unheard,
 )
 from ssm_cli.runtime.reports import ending
+from ssm_cli.supervision.decisions import is_cut_off
 
 
 def take_news(world: World) -> bool:
@@ -85,8 +86,10 @@ def take(world: World, news: News) -> bool:
         case NodeSeen(node, up, host):
             seen = {"node": node, "host": host}
             world.report("node_up" if up else "node_down", world.root, seen)
+            return up and try_soon(world)
         case LinkSeen(up, detail):
             world.report("link_up" if up else "link_down", world.root, {"why": detail})
+            return up and try_soon(world)
         case ParentWaits(by):
             world.report("waiting", world.root, {"parent": by})
         case Launched() | Ended() | Linked() | Stopped():
@@ -94,6 +97,23 @@ def take(world: World, news: News) -> bool:
             assert isinstance(cell, RemoteCell)
             return take_of_child(world, cell, news)
     return False
+
+
+def try_soon(world: World) -> bool:
+    """Have children asked for again at once that were not to be had; return whether there are any.
+
+    One that is just asked for has its next try soon.
+    """
+    waits = False
+    for cell in world.names.values():
+        down = cell.status in (CellStatus.RESTARTING, CellStatus.STARTING)
+        if isinstance(cell, RemoteCell) and down and is_cut_off(cell.last_reason):
+            extra = cell.ensure_extra()
+            extra.attempt = min(extra.attempt, 1)
+            if cell.status is CellStatus.RESTARTING:
+                extra.delay_until_s, waits = world.clock.now_s(), True
+                world.post(TryAgain(cell, cell.starts))
+    return waits
 
 
 def take_of_child(
