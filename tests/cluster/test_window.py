@@ -18,6 +18,7 @@ from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Lease, Parent
 from ssm_cli.cluster.window.overview import Window
 from tests.cluster.conftest import simulated
+from tests.cluster.servers import Servers
 from tests.cluster.test_program import Shell, shell, shop
 
 __all__ = ["shell", "shop"]
@@ -170,3 +171,17 @@ def test_one_that_does_not_answer_is_silent_and_the_exit_code_says_so(shell: She
         os.kill(pid, signal.SIGCONT)
     assert seen["subtrees"][0]["state"] == "silent"
     assert "no answer within 2 s" in seen["subtrees"][0]["why"]
+
+
+def test_a_node_says_when_it_loses_its_cluster_and_when_it_is_back(shell: Shell) -> None:
+    servers = Servers(shell.folder).start_all()
+    try:
+        shell.start("node", "--cluster", servers.url, "--name", "n9")
+        log = shell.folder / "log"
+        shell.until(lambda: "node n9 in the cluster at" in log.read_text())
+        servers.kill(0)
+        shell.until(lambda: f"node n9 has lost the cluster at {servers.url}" in log.read_text())
+        servers.start(0)
+        shell.until(lambda: "node n9 is in the cluster again" in log.read_text())
+    finally:
+        servers.stop()

@@ -26,6 +26,7 @@ from ssm_cli import (
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.text import tree_lines
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.shell.interpret import names_to_call
 from ssm_cli.runtime.remote.ports import Launched, Outcome
@@ -285,6 +286,53 @@ def test_unreachable_is_a_state_and_no_death() -> None:
         node.run()
         assert node.tree().children[1].state == "running"
         assert node.call("billing.invoice", b"x") == b"got x"
+
+
+def whys(node: Node) -> list[Any]:
+    return [r.detail.get("why") for r in node.reports() if r.event == "unreachable"]
+
+
+def test_where_it_is_known_why_it_is_not_reached_the_tree_and_the_log_say_so_once() -> None:
+    node, links, _ = shop()
+    with node:
+        links.link("billing", reachable=False)
+        for why in ("n1 has zone=a, wanted zone=b", "n1 has zone=a, wanted zone=b", "no node"):
+            links.link("billing", reachable=False, why=why)
+            links.link("billing", reachable=False)  # said every second; it has changed nothing
+            node.run()
+            assert node.tree().children[1].why == why
+        assert whys(node) == [None, "n1 has zone=a, wanted zone=b", "no node"]
+        assert "running" not in tree_lines(node.tree())[3]
+        assert "unreachable" in tree_lines(node.tree())[3]
+        assert ": no node" in tree_lines(node.tree())[3]
+        links.link("billing", reachable=True)
+        node.run()
+        assert node.tree().children[1].why == ""
+
+
+def test_while_the_servers_are_away_they_are_named_and_not_the_nodes() -> None:
+    node, links, _ = shop()
+    with node:
+        links.break_off(detail="there is no connection to nats://h:1")
+        links.link("billing", reachable=False)
+        node.run()
+        assert whys(node) == ["there is no connection to nats://h:1"]
+        assert node.tree().children[1].why == "there is no connection to nats://h:1"
+        links.break_off(up=True)
+        links.link("billing", reachable=True)
+        node.run()
+        assert node.tree().children[1].why == ""
+
+
+def test_what_no_node_takes_says_why_and_when_it_is_tried_again() -> None:
+    node, links, _ = shop()
+    with node:
+        links.refusing["billing"] = [away("n1 has zone=a, wanted zone=b")]
+        links.end("billing", "killed")
+        node.run()
+        billing = node.tree().children[1]
+        assert (billing.state, billing.delay_ms) == ("restarting", 500.0)
+        assert billing.why == "n1 has zone=a, wanted zone=b"
 
 
 @pytest.mark.parametrize("broke", [True, False])

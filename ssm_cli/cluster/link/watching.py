@@ -101,6 +101,7 @@ class Watching:
         self._monitor: monitor.Monitor | None = None
         self.node = ""  # where it runs, or ran last
         self._boot = self._beating = ""
+        self._why = ""  # why it was not placed again
         self._epoch = 0
         self._task: asyncio.Task[Any] | None = None  # that starts it, or heals it
         self._asking: set[asyncio.Task[None]] = set()
@@ -163,7 +164,7 @@ class Watching:
     def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
         self.node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
-        self.placing.lost = ""
+        self.placing.lost = self._why = ""
         self._look_away()
         self._monitor = monitor.Monitor(
             placed.epoch, self.job.ttl_s, self.job.takeover,
@@ -310,6 +311,7 @@ class Watching:
             if placed.reason.partition(":")[0] not in PASSES:
                 self._tell(Ended(self.job.name, self._epoch, placed.reason))
                 return
+            self._why = placed.detail
             self._say(reachable=False)
             pause_s = min(2 * pause_s, HEAL_MOST_S) if placed.reason == why else HEAL_S
             why = placed.reason  # for another reason it is tried again soon
@@ -319,7 +321,8 @@ class Watching:
         known, age_s = self._monitor, 0.0
         if known is not None:
             age_s = known.lease.age_s(self._cluster.time.now_s())
-        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s))
+        why = "" if reachable else self._why
+        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s, why))
 
 
 async def placed_in_time(time: Time, place: Callable[[], Awaitable[Placed]]) -> Placed:

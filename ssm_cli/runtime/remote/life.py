@@ -67,7 +67,7 @@ def linked(world: World) -> Links:
 def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
     """Take note that it serves."""
     cell.node, cell.epoch = node, epoch
-    cell.reachable = True
+    cell.reachable, cell.why = True, ""
     cell.status = CellStatus.RUNNING
     cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0

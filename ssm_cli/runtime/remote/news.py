@@ -77,7 +77,7 @@ def changes(world: World, news: News) -> bool:
         return not isinstance(news, Ended) or news.epoch == cell.epoch
     cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     known = cell.node, cell.epoch, cell.reachable
-    return (news.node, news.epoch, news.reachable) != known
+    return (news.node, news.epoch, news.reachable) != known or news.why not in {"", cell.why}
 
 
 def take(world: World, news: News) -> bool:
@@ -89,6 +89,9 @@ def take(world: World, news: News) -> bool:
             return up and try_soon(world)
         case LinkSeen(up, detail):
             world.report("link_up" if up else "link_down", world.root, {"why": detail})
+            for cell in world.names.values():
+                if isinstance(cell, RemoteCell):
+                    cell.why = detail
             return up and try_soon(world)
         case ParentWaits(by):
             world.report("waiting", world.root, {"parent": by})
@@ -146,8 +149,10 @@ def take_link(world: World, cell: RemoteCell, news: Linked) -> None:
     cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     moved = news.node != cell.node
     cell.node, cell.epoch = news.node, news.epoch
-    if news.reachable != cell.reachable:
-        cell.reachable = news.reachable
-        world.report("reachable" if news.reachable else "unreachable", cell, {"node": cell.node})
+    why = "" if news.reachable else news.why or cell.why
+    if news.reachable != cell.reachable or why != cell.why:
+        cell.reachable, cell.why = news.reachable, why
+        known = {"node": cell.node} | ({"why": why} if why else {})
+        world.report("reachable" if news.reachable else "unreachable", cell, known)
     if moved:
         world.report("moved", cell, {"node": cell.node})
