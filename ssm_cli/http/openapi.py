@@ -107,7 +107,8 @@ def _responses(route: Route) -> Schema:
     else:
         content = {media: {"schema": {"type": "string"}}}
     found: Schema = {str(route.status): {"description": "done", "content": content}}
-    statuses = {*route.failures, *TRANSPORT} | ({401, 403} if route.role else set())
+    kept = {507}  # by whatever changes or reads what is kept
+    statuses = {*route.failures, *TRANSPORT, *kept} | ({401, 403} if route.role else set())
     statuses |= {404, 409} if PLACE in route.placed else set()
     statuses |= {404} if INTO in route.placed else set()
     failure = {"anyOf": [_ref("Reply"), _ref("Error")]} if route.effect == "call" else _ref("Error")

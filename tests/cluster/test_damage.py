@@ -362,6 +362,47 @@ def test_a_start_goes_on_to_other_nodes_where_the_node_is_the_reason(
 
 
 @pytest.mark.parametrize("play", ["simulated"], indirect=True)
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([{"reason": "undef", "detail": "x", "absent": True}], "no_node"),
+        (
+            [{"reason": "undef", "detail": "x", "absent": True}, {"reason": "undecodable"}],
+            "no_node",
+        ),
+        ([{"reason": ""}], "no_node"),  # of an older ssm
+        ([{"reason": "undef", "detail": "its module raises"}], "undef"),
+        ([{"reason": "undef", "absent": True}, {"reason": "undef"}], "undef"),
+        ([None], "no_node"),  # it hangs
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ran", [False, True])
+def test_what_has_run_and_finds_no_node_with_its_code_waits_for_one(
+    play: Play, answers: list[dict[str, Any] | None], reason: str, *, ran: bool
+) -> None:
+    """It was counted as a failed start: a node without the files ended the tree in a second."""
+
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(names.ADVERTS, 1)
+        for number, answer in enumerate(answers):
+            node = f"n{number}"
+            await cells.cas(node, msgspec.json.encode(Advert(node)), 0)
+            said = saying(msgspec.json.encode({"ok": False} | (answer or {})))
+            await two.calls.serve(names.looks(node), said if answer else lambda *_: None)
+            await two.calls.serve(names.agent(node), said)
+        parent = placing(one)
+        parent.before = "gone" if ran else ""
+        found = await parent.start()
+        assert found.detail.startswith("n0: ")
+        assert len(found.detail) > len("n0: ")
+        first = (answers[0] or {"reason": "noconnection"})["reason"]
+        assert found.reason == (reason if ran else first or "version")
+
+    play(body)
+
+
+@pytest.mark.parametrize("play", ["simulated"], indirect=True)
 @pytest.mark.parametrize(("late", "placed"), [(2, (True, "", 3)), (99, (False, "fenced", 0))])
 def test_a_start_whose_lease_was_not_good_in_time_is_tried_again(
     play: Play, late: int, placed: tuple[bool, str, int]

@@ -22,7 +22,7 @@ from ssm_cli.cluster.agent import forks as module
 from ssm_cli.cluster.agent.child import Begin, Child, HostProcess, execute_host
 from ssm_cli.cluster.agent.forks import PR_SET_CHILD_SUBREAPER, Forks
 from ssm_cli.cluster.jetstream.wire import Access
-from ssm_cli.cluster.owner.host import Job, Told
+from ssm_cli.cluster.owner.host import DETAIL_CHARACTERS, LINE_BYTES, Host, Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Start
 from tests.cluster.real.scene import children_of, command_of
@@ -336,6 +336,43 @@ def test_a_process_that_is_told_to_end_before_it_listens_to_signals_ends_for_tha
         assert await child.ended == Told("ended", word, "it had not begun to serve")
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [100, 70_000, 900_000, 3_000_000])
+def test_a_process_that_says_much_or_without_end_ends_all_the_same(size: int) -> None:
+    """The subtree was hosted for ever, without a process, where a module raised a long text."""
+
+    async def talker(numbers: list[int]) -> HostProcess:
+        code = (
+            f"import socket; ours = socket.socket(fileno={numbers[0]}); detail = 'x' * {size};"
+            """told = '{"event": "ended", "reason": "undef", "detail": "%s"}' % detail;"""
+            "ours.sendall(told.encode() + bytes([10]))"
+        )
+        return subprocess.Popen([sys.executable, "-c", code], pass_fds=numbers[:1])  # noqa: ASYNC220 - as above
+
+    async def main() -> None:
+        job = Job(Start("t", "s", "x.yaml", 1, 1, 2.0), Access(""), "n", ".")
+        child = Child(job, LeasePage(), talker)
+        told = await asyncio.wait_for(child.started, 60)
+        assert told == await child.ended
+        assert told.reason == ("undef" if size < LINE_BYTES else "crash")
+
+    asyncio.run(main())
+
+
+def test_a_long_text_of_user_code_is_told_in_part() -> None:
+    async def main() -> bytes:
+        ours, theirs = socket.socketpair()
+        reader, other = await asyncio.open_connection(sock=ours)
+        _, writer = await asyncio.open_connection(sock=theirs)
+        job = Job(Start("t", "s", "x.yaml", 1, 1, 2.0), Access(""), "n", ".")
+        Host(job, writer, LeasePage()).tell(Told("ended", "undef", "x" * 200_000))
+        line = await reader.readline()
+        for one in (other, writer):
+            one.close()
+        return line
+
+    assert len(asyncio.run(main())) < DETAIL_CHARACTERS + 100
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -18,7 +18,7 @@ from ssm_cli.cluster.link.frames import (
     StartChild,
     Superseded,
 )
-from ssm_cli.cluster.link.parenthood import Parenthood
+from ssm_cli.cluster.link.parenthood import FOLLOWS_S, Parenthood
 from ssm_cli.cluster.link.process import Link
 from ssm_cli.cluster.ports import Answer, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
@@ -44,7 +44,7 @@ class Candidate:
         self.is_parent = self.left = False
         self.taken_by = ""
         cluster = SimCluster(scene.net, self.process, scene.servers, scene.switchboard)
-        me = Parent(name, host=name, pid=1, ttl_s=TTL_S)
+        me = Parent(name, host=name, pid=1, ttl_s=scene.ttl_s)
         self.parenthood = Parenthood(
             cluster, "shop", me, waits=self.waited_for.append, kept=self.kept.append
         )
@@ -73,7 +73,8 @@ class Candidate:
 
 
 class Scene:
-    def __init__(self, seed: int = 1, loss: float = 0.0) -> None:
+    def __init__(self, seed: int = 1, loss: float = 0.0, ttl_s: float = TTL_S) -> None:
+        self.ttl_s = ttl_s
         self.net = Network(seed, loss=loss)
         self.servers = Servers(Random(seed))
         self.switchboard: Switchboard = {}
@@ -105,13 +106,33 @@ def test_one_that_leaves_is_followed_at_once(scene: Scene) -> None:
     assert second.is_parent
 
 
-def test_one_that_crashed_is_followed_at_once_by_one_that_comes_then(scene: Scene) -> None:
+def test_one_that_crashed_is_followed_soon_by_one_that_comes_then() -> None:
+    """Sooner than its lease is over: nobody answers, for as long as the next process would need."""
+    scene = Scene(ttl_s=10.0)
     first = scene.candidate("first")
     first.crash()
     second = scene.candidate("second")
-    scene.net.run(0.5)
+    scene.net.run(FOLLOWS_S + 1.5)
     assert second.is_parent
     assert not second.waited_for
+    scene.net.close()
+
+
+@pytest.mark.parametrize("after_s", [0.2, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("ttl_s", [2.0, 10.0])
+def test_one_that_comes_while_a_link_process_follows_another_does_not_take_the_tree(
+    after_s: float, ttl_s: float
+) -> None:
+    """It did: at its first look nobody answered, as the one before was just gone."""
+    scene = Scene(ttl_s=ttl_s)
+    scene.candidate("first").crash()
+    second = Candidate(scene, "second")
+    scene.net.run(after_s)
+    again = scene.candidate("first")
+    scene.net.run(30.0)
+    assert (again.is_parent, second.is_parent) == (True, False)
+    assert second.waited_for == ["first, process 1"]
+    scene.net.close()
 
 
 def test_one_that_crashes_is_followed_by_one_that_waits_once_its_lease_is_over(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import Remote
-from ssm_cli.cluster.protocol import lease, monitor, pulse, records, writer
+from ssm_cli.cluster.protocol import lease, monitor, names, pulse, records, writer
 from ssm_cli.cluster.protocol.limits import clashing
 from ssm_cli.cluster.protocol.messages import Advert
 from ssm_cli.cluster.protocol.placement import fitting, misfit
@@ -397,3 +397,20 @@ def test_limits_that_do_not_fit_together_are_told(
     told = "\n".join(clashing(Remote("billing", "billing.yaml", **more), servers, init_s))
     assert said in told
     assert bool(told) == bool(said)
+
+
+@pytest.mark.parametrize("tree", ["node", "nobody", "j", "call", "ctl", "=6Eode"])
+@pytest.mark.parametrize("other", ["node", "j", "ctl", "call", "parent", "look"])
+def test_no_subject_of_a_tree_is_that_of_a_node(tree: str, other: str) -> None:
+    """Questions to the node `j` were written into the journal of a subtree of the tree `node`."""
+    of_nodes = {make(node) for make in (names.agent, names.looks) for node in NAMES}
+    made = (
+        names.journal, names.controls, names.asks, names.sees, names.publishes, names.exits,
+    )  # fmt: skip
+    of_tree = {make(tree, below) for make in made for below in (other, *NAMES)}
+    of_tree |= {names.calls(tree, other, below) for below in NAMES} | {names.parent(tree)}
+    assert not of_tree & of_nodes
+    assert not any(subject.startswith("ssm.node.") for subject in of_tree)
+
+
+NAMES = ("look", "ctl", "j", "call", "parent", "n1", "node")

@@ -157,13 +157,14 @@ class Agent:
                 if child is None or child.job.start.epoch != epoch:
                     self._spawn(self._ends.tell_again(asked))
             case Fits(spec):
-                _say(answer, FULL if self._is_full() else _has_code(spec, self._folder))
+                _say(answer, self._fit(spec))
             case _:
                 detail = f"an order of another ssm than the node's, which is {self._advert.version}"
                 _say(answer, Said(ok=False, reason="undecodable", detail=detail))
 
-    def _is_full(self) -> bool:
-        return self._advert.draining or len(self._children) >= MOST_HOSTED
+    def _fit(self, spec: str) -> Said:
+        full = self._advert.draining or len(self._children) >= MOST_HOSTED
+        return FULL if full else _has_code(spec, self._folder)
 
     def _hosted(self) -> list[Hosted]:
         return [
@@ -243,13 +244,13 @@ class Agent:
         return child
 
     async def _refusal(self, start: Start) -> Said | None:
-        """Return why a subtree is not started: no room, or no lease of its parent asks for it.
+        """Return why a subtree is not started: no room, no code, no lease of its parent for it.
 
         Orders are messages without a sender. The lease is its proof: only who may place subtrees
         can write one, and it names this node, the epoch, the revision and the code.
         """
-        if self._is_full():
-            return FULL
+        if not (fit := self._fit(start.spec)).ok:
+            return fit
         cells = await self._cluster.cells(names.leases(start.tree), start.replicas)
         found = await cells.get(start.subtree)
         if isinstance(found, Unknown):
@@ -308,7 +309,7 @@ def _has_code(spec: str, folder: str) -> Said:
     try:
         find_code(spec, Path(folder))
     except Undefined as error:
-        return Said(ok=False, reason="undef", detail=str(error))
+        return Said(ok=False, reason="undef", detail=str(error), absent=True)
     return Said(ok=True)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from ssm_cli.cluster.owner.host import Job, Told
+from ssm_cli.cluster.owner.host import LINE_BYTES, Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Time
 from ssm_cli.cluster.protocol.limits import STARTED_S
@@ -167,7 +167,7 @@ class Child:
 
     async def _follow(self, ours: socket.socket, process: HostProcess) -> Told:
         """Hand over the job, listen to what becomes of it, and wait for the end of the process."""
-        reader, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
         last = Told("ended")
         try:
             writer.write(msgspec.json.encode(self.job) + b"\n")
@@ -175,8 +175,8 @@ class Child:
                 last = msgspec.json.decode(line, type=Told)
                 if last.event == "started":
                     self.started.set_result(last)
-        except (ConnectionError, msgspec.MsgspecError):
-            pass  # it died while it spoke; the exit code says how
+        except (ConnectionError, ValueError, msgspec.MsgspecError):
+            pass  # it died while it spoke, or spoke without end; the exit code says how
         code = await self._reaped(process)
         writer.close()
         if last.event == "ended" and last.reason:

@@ -37,10 +37,16 @@ async def ask_again(cluster: Cluster, node: str, asked: Retell) -> None:
 
 async def answering(cluster: Cluster, nodes: list[str]) -> list[str]:
     """Return the nodes that answer: a lease is over long before the servers miss a node."""
+    said = await asked_all(cluster, nodes)
+    return [node for node, s in said.items() if not isinstance(s, CallLost)]
+
+
+async def asked_all(cluster: Cluster, nodes: list[str]) -> dict[str, Said | CallLost]:
+    """Return what each node says, asked side by side and not waited for long."""
     said = await asyncio.gather(
         *(ask(cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
     )
-    return [node for node, s in zip(nodes, said, strict=True) if not isinstance(s, CallLost)]
+    return dict(zip(nodes, said, strict=True))
 
 
 async def first_taking(cluster: Cluster, nodes: list[str], spec: str) -> Said | None:

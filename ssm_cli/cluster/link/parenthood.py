@@ -3,8 +3,9 @@
 It holds a lease on the name, which is a cell that it writes again and again, as an owner of a
 subtree does. Another process waits until that is released, or not written for longer than it is
 good for, or takes over when told to. Where nobody answers for the one that holds it, at the first
-look, it is gone. Safety does not hang on any of this: two parents for a moment fence each other's
-subtrees at worst, and the later one has them.
+look and for as long as a link process needs to follow another one, it is gone. Safety does not hang
+on any of this: two parents for a moment fence each other's subtrees at worst, and the later one has
+them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,23 @@ from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
 from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import Move, Parent, Ping, Said, control, parent_in
+
+FOLLOWS_S = 2.0  # after a link process has died another one serves
+
+
+class Absence:
+    """Whether nobody has answered since the first look, for long enough; one answer ends that."""
+
+    def __init__(self, cluster: Cluster, subject: str) -> None:
+        self._cluster = cluster
+        self._subject = subject
+        self._since_s = cluster.time.now_s()
+        self.answered = False
+
+    async def lasts(self) -> bool:
+        """Look again, unless somebody has answered; return whether it has lasted."""
+        self.answered = self.answered or not await is_nobody_there(self._cluster, self._subject)
+        return not self.answered and self._cluster.time.now_s() >= self._since_s + FOLLOWS_S
 
 
 class Parenthood:
@@ -64,6 +82,7 @@ class Parenthood:
         time, cells = self._cluster.time, await self._cells()
         done: int | Conflict | Unknown | None
         seen, told, end_s = Observed(-1, time.now_s()), False, time.now_s() + STARTED_S
+        absence = Absence(self._cluster, names.parent(self._tree))
         while True:
             asked_s = time.now_s()
             found = await cells.get(self._tree)
@@ -71,18 +90,18 @@ class Parenthood:
                 seen, done = seen.unread(asked_s), found
             else:
                 revision, data = found
-                first, seen = seen.beat < 0, seen.seen(revision, time.now_s())
+                seen = seen.seen(revision, time.now_s())
                 known = None if data is None else parent_in(data)
                 done = None
                 if (
                     known is None or known.released or known.id == self._me.id or takeover
                     or seen.is_over(asked_s, known.ttl_s, "fence")
-                    or (first and await is_nobody_there(self._cluster, names.parent(self._tree)))
+                    or await absence.lasts()
                 ):  # fmt: skip
                     done = await self._write(cells, revision)
                     if isinstance(done, int):
                         break
-                elif not told:
+                elif absence.answered and not told:
                     told = True
                     self._waits(f"{known.host}, process {known.pid}")
             late = not told and time.now_s() > end_s

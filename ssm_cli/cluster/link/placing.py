@@ -9,8 +9,8 @@ import msgspec
 from ssm_cli.cluster.link.asking import (
     ASK_S,
     PAUSE_S,
-    answering,
     ask,
+    asked_all,
     find_life,
     is_nobody_there,
 )
@@ -46,6 +46,8 @@ SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 TRIES = 8  # of one start whose lease is lost each time
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
+OTHER_SSM = {"undecodable", ""}
+"""How the agent of another ssm refuses an order that it does not know, or does not say why."""
 LOST = {"conflict", FENCED}
 """Why a start is tried again: another one wrote the lease first, or it was not good in time."""
 AT_ONCE = 8  # starts on one node: more would wait for its cores, and for its disk
@@ -54,7 +56,8 @@ AT_ONCE = 8  # starts on one node: more would wait for its cores, and for its di
 class Placed(msgspec.Struct, frozen=True):
     """Where a subtree runs, its agent and the beat of that; or why it could not be placed.
 
-    `denied` where the servers do not let this user place it; to try again gives the same.
+    `denied` where the servers do not let this user place it; to try again gives the same. With
+    `elsewhere` another node may take it, or the same one later: none of its code was run.
     """
 
     ok: bool
@@ -66,11 +69,18 @@ class Placed(msgspec.Struct, frozen=True):
     beat: int = 0
     boot: str = ""
     denied: bool = False
+    elsewhere: bool = False
 
 
 def not_placed(why: Unknown) -> Placed:
     """Say that it could not be placed, as the cluster did not answer."""
     return Placed(ok=False, reason="noconnection", detail=why.detail, denied=why.denied)
+
+
+def not_asked(node: str, why: CallLost) -> Placed:
+    """Say that a node has not answered, as it hangs, or the servers do."""
+    detail = f"{node}: {why.detail}"
+    return Placed(ok=False, reason="noconnection", detail=detail, elsewhere=True)
 
 
 class Loads:
@@ -206,7 +216,7 @@ class Placing:
                 return not_placed(nodes)
             placed = await self._try_each(nodes, wanted, failed)
             if placed is None:
-                return self._nowhere(nodes, failed)
+                return nowhere(nodes, failed, self._job, ran=bool(self.before))
             if placed.reason not in LOST or (placed.reason == FENCED and not left):
                 return placed
         return Placed(ok=False, reason="no_node", detail="another parent places it, too")
@@ -225,7 +235,11 @@ class Placing:
         placed = None
         try:
             for asked in (*some, [self.lost] if self.lost in known else []):
-                for node in await answering(self._cluster, asked):
+                for node, said in (await asked_all(self._cluster, asked)).items():
+                    if isinstance(said, CallLost):
+                        if said.why != "noproc":
+                            failed[node] = not_asked(node, said)
+                        continue
                     self._loads.take_back(there)
                     there, placed = node, None
                     self._loads.note(there, nodes)
@@ -237,18 +251,6 @@ class Placing:
         finally:
             if placed is None or not placed.ok:
                 self._loads.take_back(there)
-
-    def _nowhere(self, nodes: list[Advert], failed: dict[str, Placed]) -> Placed:
-        """Say why no node hosts it: what was wrong on each that was tried, else on each."""
-        wrong = [placed for placed in failed.values() if placed.reason != "noproc"]
-        if wrong:
-            detail = "; ".join(placed.detail for placed in wrong)
-            return Placed(ok=False, reason=wrong[0].reason, detail=detail)
-        place = self._job.place
-        why = [f"{a.node} {misfit(a, place) or 'does not answer'}" for a in nodes]
-        return Placed(
-            ok=False, reason="no_node", detail="; ".join(why) or "no node is in the cluster"
-        )
 
     async def _start_on(self, node: str) -> Placed:
         found = await self._free()
@@ -282,8 +284,11 @@ class Placing:
             return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
         if not said.ok:
             self.gone = max(self.gone, epoch)
-            reason = "version" if said.reason == "undecodable" else said.reason
-            return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
+            if said.reason in OTHER_SSM:
+                detail = f"{node}: {said.detail or 'it is of another ssm than this tree'}"
+                return Placed(ok=False, reason="version", detail=detail, elsewhere=True)
+            detail = f"{node}: {said.detail}"
+            return Placed(ok=False, reason=said.reason, detail=detail, elsewhere=said.absent)
         self.before = node
         return Placed(ok=True, node=node, epoch=epoch, revision=revision, boot=said.boot)
 
@@ -355,6 +360,20 @@ class Placing:
         while time.now_s() < end_s and self.gone < known.epoch:  # its agent may tell meanwhile
             await time.sleep_s(PAUSE_S)
         return None
+
+
+def nowhere(nodes: list[Advert], failed: dict[str, Placed], job: ChildJob, *, ran: bool) -> Placed:
+    """Say why no node hosts a child: what was wrong on each that was tried, else on each.
+
+    One that has run, and now finds no node that has its code, waits for one: that is no failure.
+    """
+    wrong = [placed for placed in failed.values() if placed.reason != "noproc"]
+    if wrong:
+        detail = "; ".join(placed.detail for placed in wrong)
+        waits = ran and all(placed.elsewhere for placed in wrong)
+        return Placed(ok=False, reason="no_node" if waits else wrong[0].reason, detail=detail)
+    why = [f"{a.node} {misfit(a, job.place) or 'does not answer'}" for a in nodes]
+    return Placed(ok=False, reason="no_node", detail="; ".join(why) or "no node is in the cluster")
 
 
 async def go_on(placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0) -> Placed:

@@ -100,8 +100,7 @@ class Watching:
         self._said_s = self._pinged_s = 0.0
         self._monitor: monitor.Monitor | None = None
         self.node = ""  # where it runs, or ran last
-        self._boot = self._beating = ""
-        self._why = ""  # why it was not placed again
+        self._boot = self._beating = self._why = ""  # why it was not placed again
         self._epoch = 0
         self._task: asyncio.Task[Any] | None = None  # that starts it, or heals it
         self._asking: set[asyncio.Task[None]] = set()
@@ -318,11 +317,9 @@ class Watching:
             await self._cluster.time.sleep_s(pause_s)
 
     def _say(self, reachable: bool) -> None:
-        known, age_s = self._monitor, 0.0
-        if known is not None:
-            age_s = known.lease.age_s(self._cluster.time.now_s())
-        why = "" if reachable else self._why
-        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s, why))
+        known, now_s = self._monitor, self._cluster.time.now_s()
+        age_s = 0.0 if known is None else known.lease.age_s(now_s)
+        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s, self._why))
 
 
 async def placed_in_time(time: Time, place: Callable[[], Awaitable[Placed]]) -> Placed:

@@ -32,7 +32,8 @@ from ssm_cli.cluster.protocol.messages import MOVED, STOPPED, Exited, Start
 from ssm_cli.errors import Fenced, SsmError, StartFailed, StorageDamaged, StorageError
 from ssm_cli.runtime.node import Node
 
-LINE_BYTES = 1024 * 1024  # of a job
+LINE_BYTES = 1024 * 1024  # of a job, and of what is told
+DETAIL_CHARACTERS = 10_000
 DRAIN_S = 2.0
 LOOKS = 20  # at the lease, over the time that it is good for
 REASONS: dict[type[SsmError], str] = {
@@ -82,7 +83,8 @@ class Host:
             self._ending.set_result(reason)
 
     def tell(self, told: Told) -> None:
-        """Send a message to the agent."""
+        """Send a message to the agent; a long text of user code in part."""
+        told = msgspec.structs.replace(told, detail=told.detail[:DETAIL_CHARACTERS])
         self._agent.write(msgspec.json.encode(told) + b"\n")
 
     async def run(self) -> Told:

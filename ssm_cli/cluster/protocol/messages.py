@@ -189,6 +189,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
         epoch: that of the subtree that answers.
         hosted: the subtrees of a node.
         boot: of the agent that has started it.
+        absent: the code is not on the node, so nothing of it was run.
     """
 
     ok: bool
@@ -197,6 +198,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int = 0
     hosted: list[Hosted] = []
     boot: str = ""
+    absent: bool = False
 
 
 class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):

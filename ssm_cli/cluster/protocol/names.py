@@ -1,7 +1,7 @@
 """Subjects, streams and cells: what things are called in the cluster.
 
 The name of a node or a worker may hold dots; in a subject a dot parts words, so names are written
-with `=2E` there.
+with `=2E` there. A tree called `node` is `=6Eode`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ def word(name: str) -> str:
     'kv=2E1'
     """
     return re.sub(r"[^A-Za-z0-9_\-/]", lambda m: "".join(f"={b:02X}" for b in m[0].encode()), name)
+
+
+def _tree(name: str) -> str:
+    """The name of a tree as a word that is no other's: below `ssm.node` are the nodes."""
+    return "=6Eode" if name == "node" else word(name)
 
 
 def unword(text: str) -> str:
@@ -52,22 +57,22 @@ def saved(tree: str) -> str:
 
 def journal(tree: str, subtree: str) -> str:
     """The subject of a subtree's journal: one chain."""
-    return f"ssm.{word(tree)}.j.{word(subtree)}"
+    return f"ssm.{_tree(tree)}.j.{word(subtree)}"
 
 
 def journals(tree: str) -> str:
     """The subjects of all journals of a tree."""
-    return f"ssm.{word(tree)}.j.*"
+    return f"ssm.{_tree(tree)}.j.*"
 
 
 def calls(tree: str, subtree: str, worker: str) -> str:
     """Return the subject of calls of one worker; `*` for all workers."""
-    return f"ssm.{word(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
+    return f"ssm.{_tree(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
 def casts(tree: str, subtree: str, worker: str) -> str:
     """Return the subject of casts to one worker; `*` for all workers."""
-    return f"ssm.{word(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
+    return f"ssm.{_tree(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
 def worker_of(subject: str) -> str:
@@ -81,17 +86,17 @@ def worker_of(subject: str) -> str:
 
 def controls(tree: str, subtree: str) -> str:
     """Return the subject of control messages to the subtree's process."""
-    return f"ssm.{word(tree)}.ctl.{word(subtree)}"
+    return f"ssm.{_tree(tree)}.ctl.{word(subtree)}"
 
 
 def asks(tree: str, subtree: str) -> str:
     """Return the subject of questions to a subtree as a tree of its own, changes included."""
-    return f"ssm.{word(tree)}.ask.{word(subtree)}"
+    return f"ssm.{_tree(tree)}.ask.{word(subtree)}"
 
 
 def sees(tree: str, subtree: str) -> str:
     """Return the subject of such questions that change nothing."""
-    return f"ssm.{word(tree)}.see.{word(subtree)}"
+    return f"ssm.{_tree(tree)}.see.{word(subtree)}"
 
 
 def is_ask(subject: str) -> bool:
@@ -105,17 +110,17 @@ def is_ask(subject: str) -> bool:
 
 def publishes(tree: str, group: str) -> str:
     """Return the subject of what is published to a group of a tree."""
-    return f"ssm.{word(tree)}.pub.{word(group)}"
+    return f"ssm.{_tree(tree)}.pub.{word(group)}"
 
 
 def exits(tree: str, subtree: str) -> str:
     """Where the end of a subtree is told."""
-    return f"ssm.{word(tree)}.exit.{word(subtree)}"
+    return f"ssm.{_tree(tree)}.exit.{word(subtree)}"
 
 
 def parent(tree: str) -> str:
     """Return the subject where the parent of a tree's children says that it is there."""
-    return f"ssm.{word(tree)}.parent"
+    return f"ssm.{_tree(tree)}.parent"
 
 
 def agent(node: str) -> str:
