@@ -295,6 +295,7 @@ class Watching:
             died = self.node if grade == "absence" else ""
             self._tell(Ended(self.job.name, known.epoch, reason, died))
             return
+        self._why = f"it goes on at {node}" if node else ""
         self._say(reachable=False)
         self._task = asyncio.ensure_future(self._heal(node))
 
@@ -310,10 +311,9 @@ class Watching:
             if placed.reason.partition(":")[0] not in PASSES:
                 self._tell(Ended(self.job.name, self._epoch, placed.reason))
                 return
-            self._why = placed.detail
-            self._say(reachable=False)
             pause_s = min(2 * pause_s, HEAL_MOST_S) if placed.reason == why else HEAL_S
-            why = placed.reason  # for another reason it is tried again soon
+            why, self._why = placed.reason, placed.detail  # for another reason it is tried soon
+            self._say(reachable=False)
             await self._cluster.time.sleep_s(pause_s)
 
     def _say(self, reachable: bool) -> None:

@@ -94,6 +94,7 @@ def take(world: World, news: News) -> bool:
                     cell.why = detail
             return up and try_soon(world)
         case ParentWaits(by):
+            world.outside.waits_for = by
             world.report("waiting", world.root, {"parent": by})
         case Launched() | Ended() | Linked() | Stopped():
             cell = world.names[news.child]
@@ -125,6 +126,7 @@ def take_of_child(
     """Take news of a child; return as `take`."""
     match news:
         case Launched():
+            world.outside.waits_for = ""
             why = None if news.ok else Lost(news.reason, news.detail)
             world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
         case Ended():
