@@ -97,11 +97,9 @@ def on_try_again(world: World, entry: TryAgain) -> None:
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
-    elif sup.status is not CellStatus.RUNNING:
-        return
-    elif is_cut_off(cell.last_reason):
+    elif sup.status is CellStatus.RUNNING and is_cut_off(cell.last_reason):
         ask_anew(world, sup, cell)
-    else:
+    elif sup.status is CellStatus.RUNNING:
         carry_out(world, sup, cell, judge(world, sup, cell, None))
 
 
