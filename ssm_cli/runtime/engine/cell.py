@@ -251,15 +251,16 @@ class RemoteCell(Cell):
         epoch: which life of the subtree, as the whole cluster counts them.
         reachable: whether it answers; one that does not may live on.
         age_s: how old its last sign of life was when we heard of it, at `heard_s`.
+        why: for people, why it does not answer where that is known.
     """
 
-    __slots__ = ("age_s", "epoch", "heard_s", "node", "reachable")
+    __slots__ = ("age_s", "epoch", "heard_s", "node", "reachable", "why")
 
     kind: ClassVar[Kind] = "remote"
 
     def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
         super().__init__(spec, parent)
-        self.node = ""
+        self.node = self.why = ""
         self.epoch = 0
         self.reachable = True
         self.age_s = self.heard_s = 0.0

@@ -154,6 +154,7 @@ class Forking:
         far = RemoteCell(cell.spec, parent)
         self._take(cell, far)
         far.node, far.epoch, far.reachable = cell.node, cell.epoch, cell.reachable
+        far.why = cell.why
         far.age_s, far.heard_s = cell.age_s, cell.heard_s + self._shift_s
         return far
 

@@ -57,13 +57,14 @@ class Outside:
         not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
+        waits_for: the parent of the remote children, while we wait until it is not; "" for none.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
     __slots__ = (
         "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
         "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
-        "not_started", "runner", "taken_by", "unwatch", "wake",
+        "not_started", "runner", "taken_by", "unwatch", "waits_for", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class Outside:
         self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
-        self.keeps, self.taken_by = False, ""
+        self.keeps, self.taken_by, self.waits_for = False, "", ""
         self.linking: Callable[[], Any] | None = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None

@@ -39,14 +39,15 @@ from ssm_cli.runtime.performer.starting import (
     IGNORE,
     WITHHELD,
     Started,
+    come_up,
     has_begun,
     start_all,
     start_cell,
 )
 from ssm_cli.runtime.performer.stopping import root_down
 from ssm_cli.runtime.reports import ending
+from ssm_cli.spec.model import Backoff, Strategy
 from ssm_cli.spec.model import Restart as RestartType
-from ssm_cli.spec.model import Strategy
 from ssm_cli.supervision.decisions import (
     AutoShut,
     Delayed,
@@ -54,13 +55,15 @@ from ssm_cli.supervision.decisions import (
     GiveUp,
     Restarted,
     Verdict,
+    backoff_ms,
     is_cut_off,
     is_ordered,
     scope,
     verdict,
 )
 
-AWAY_S = 0.5  # between two tries to start a remote child while its cluster does not answer
+AWAY = Backoff(500, 2, 5000, 0.0)
+"""Between two tries to start a remote child for which there is no node, or no cluster."""
 TEMPORARY = RestartType.TEMPORARY
 SIMPLE = Strategy.SIMPLE_ONE_FOR_ONE
 Limits = dict[str, Any]
@@ -95,8 +98,18 @@ def on_try_again(world: World, entry: TryAgain) -> None:
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
+    elif sup.status is CellStatus.RUNNING and is_cut_off(cell.last_reason):
+        ask_anew(world, sup, cell)
     elif sup.status is CellStatus.RUNNING:
         carry_out(world, sup, cell, judge(world, sup, cell, None))
+
+
+def ask_anew(world: World, sup: SupervisorCell, cell: Cell) -> None:
+    """Ask for a remote child again that was not to be had: the same restart, and no other one."""
+    extra = cell.ensure_extra()
+    if extra.delay_until_s is None or extra.delay_until_s <= world.clock.now_s():
+        extra.delay_until_s = None
+        settle_start(world, sup, cell, come_up(world, cell))
 
 
 def on_restart(world: World, entry: Restart) -> None:
@@ -332,12 +345,19 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
 
 
 def try_again(world: World, cell: Cell) -> None:
-    """Have a start that failed tried again: next, or in a moment where the cluster is away."""
+    """Have a start that failed tried again: next, or later where the cluster is away.
+
+    Then after a back-off, its own or `AWAY`; a node that comes ends that (`remote/news.py`).
+    """
     entry = TryAgain(cell, cell.starts)
-    if is_cut_off(cell.last_reason):
-        world.timers.start(world.clock.now_s() + AWAY_S, entry)
-    else:
+    if not is_cut_off(cell.last_reason):
         world.retries.append(entry)
+        return
+    extra, own = cell.ensure_extra(), cell.spec.backoff
+    delay_ms = backoff_ms(own or AWAY, extra.attempt, world.chance() if own else 0.5)
+    extra.attempt += 1
+    extra.delay_until_s = world.clock.now_s() + delay_ms / 1000
+    world.timers.start(extra.delay_until_s, entry)
 
 
 def die(world: World, sup: SupervisorCell, reason: ExitReason) -> None:
