@@ -184,6 +184,7 @@ def _node() -> Schema:
         "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
         "period": number, "budget_left": integer, "node": text, "epoch": integer,
         "age_s": {"type": ["number", "null"]}, "runs": integer, "at": text,
+        "why": text,
         "children": {"type": "array", "items": _ref("Node")},
     }  # fmt: skip
     required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]

@@ -42,8 +42,11 @@ def cannot_write(stage: Stage) -> None:
     some(stage, "one", "cast", "on")
     stage.act("run 10 s", stage.node.run, 10.0)
     some(stage, "one", "one", "one")
+    for _ in range(4):
+        stage.call("a", b"crash")
     stage.store.failing = StorageError("full")
     stage.call("a", b"one")
+    stage.do("release_input", 1)
     stage.stop()
     stage.store.failing = None
 

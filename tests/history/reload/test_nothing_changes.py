@@ -5,8 +5,11 @@ Each tree is written, served, edited, and reloaded: by `node.reload()` in this p
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -271,3 +274,92 @@ def test_a_plan_of_an_edited_tree_in_python_keeps_no_code_from_being_reloaded(
             found: list[Any] = [node.call(name, "x") for name in names]
             assert found == [sum(10**power for power in range(times + 1))] * 3
         assert node.reload(sure="yes")["modules"] == []
+
+
+RUNS = """
+from dataclasses import dataclass
+from ssm_cli import Done, Failed, Run, StateMachine
+
+@dataclass(frozen=True)
+class Val:
+    n: int
+
+def work(one: Val) -> Val:
+    return Val(one.n + 1)
+
+def step(message, state):
+    match message:
+        case int(n):
+            asked = [Run(f"r{i}", work, Val(i), limit=1, timeout_ms=600_000) for i in range(n)]
+            return state, n, asked
+        case Done(_, Val(n)):
+            return [*state, n], None
+        case Failed(key, error):
+            return [*state, f"{key}: {error}"], None
+    return state, None
+
+w = StateMachine(step=step, init=lambda name, args: [])
+"""
+
+
+def until(node: Node, holds: Callable[[], bool]) -> None:
+    """Let a node go on until something holds; a minute is far more than that takes."""
+    end_s = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end_s
+        node.run(0.05)
+
+
+@pytest.mark.parametrize("persist", ["", ", persist: journal"])
+def test_runs_that_wait_while_code_is_reloaded_are_done_by_it(tmp_path: Path, persist: str) -> None:
+    """They failed: what was asked for was no more what the name of its function says."""
+    (tmp_path / "w.py").write_text(RUNS)
+    with tree_in(tmp_path, {"w": "./w.py:w"}, persist, MemoryStore()) as node:
+        assert node.call("w", 4) == 4
+        edited(tmp_path / "w.py", "one.n + 1", "one.n + 1 + 0")
+        assert node.reload(sure="yes")["done"]
+        until(node, lambda: len(node.get_state("w")) == 4)
+        assert node.get_state("w") == [1, 2, 3, 4]
+
+
+PROGRAM = """
+from dataclasses import dataclass
+from ssm_cli import Done, Failed, Node, Run, StateMachine, Supervisor, Worker
+
+@dataclass(frozen=True)
+class Val:
+    n: int
+
+def work(n):
+    return Val(n + 1)
+
+def step(message, state):
+    match message:
+        case int(n):
+            return state, n, [Run("r", work, n)]
+        case Done(_, value):
+            return (type(value) is Val, value), None
+        case Failed(_, error):
+            return str(error), None
+
+if __name__ == "__main__":
+    tree = Supervisor("root", children=[Worker("w", StateMachine(step=step))])
+    with Node(tree) as node:
+        node.call("w", 4)
+        while node.get_state("w") is None:
+            node.run(0.1)
+        print(node.get_state("w"))
+"""
+
+
+@pytest.mark.parametrize("how", ["file", "module"])
+def test_a_run_of_the_program_that_was_started_answers_with_a_class_of_it(
+    tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "main.py").write_text(PROGRAM)
+    command = [sys.executable, *(["main.py"] if how == "file" else ["-m", "main"])]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr) == ("(True, Val(n=5))\n", "")
