@@ -174,6 +174,11 @@ def _mode_faults(machine: Any) -> Iterator[str]:
     if not isinstance(mode, property) and mode not in MODES:
         nearest_mode = nearest(mode, MODES) if isinstance(mode, str) else ""
         yield sentence(f"has the callback_mode {shown(mode)}", " or ".join(MODES), nearest_mode)
+    handles = _attribute(machine, "handle_event") is not Statem.handle_event
+    if mode == MODES[1] and isinstance(machine, type) and not handles:
+        yield sentence(
+            f"has the callback_mode {mode}", "a handle_event(event, state, data) with it"
+        )
     if not isinstance(enter, bool | property):
         yield sentence(f"has the state_enter {shown(enter)}", "true or false")
 
