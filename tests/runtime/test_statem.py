@@ -214,7 +214,7 @@ def test_history_has_a_record_for_each_event_and_goes_there() -> None:
 
 def test_what_is_wrong_with_its_code_is_told_before_it_starts() -> None:
     class Odd(Statem):
-        callback_mode = "state_function"
+        callback_mode = "state_function"  # type: ignore[assignment]  # the fault
         state_enter = "yes"  # type: ignore[assignment]  # the fault
 
         def handle_evnt(self, event: Any, state: Any, data: Any) -> Any: ...
