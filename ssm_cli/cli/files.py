@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Output
@@ -27,6 +28,7 @@ def check(
     policy: Annotated[
         bool, typer.Option("--policy", help="also tell of limits that cannot work, with numbers")
     ] = False,
+    cluster: Cluster = None,
     output: Output = None,
 ) -> int:
     """Validate a tree file without starting it; prints every complaint, and who would host what."""
@@ -52,7 +54,7 @@ def check(
         from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
 
         counts.append(f"{len(remote)} remote")
-        places = where_to(env, remote, Path(tree).parent)
+        places = where_to(env, cluster, remote, Path(tree).parent)
     record: dict[str, object] = head | {"ok": True, "supervisors": supervisors, "workers": workers}
     record |= {"remote": len(remote), "places": places}
     lines = [f"{tree}: ok, {', '.join(counts)}", *places]

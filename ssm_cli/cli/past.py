@@ -55,14 +55,15 @@ def open_(
     one_of("-o", output, OUTPUTS)
     if verb and script is not None:
         raise typer.BadParameter("give the commands by --script or behind --, not by both")
-    return ask_of(env, opened(env, file, tree), (verb, script, output))
+    looking = Looking(file, alone=bool(verb))
+    return ask_of(env, opened(env, file, tree), (verb, script, output), looking)
 
 
 def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
     """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
-    return ask.ask(env, opened(env, where, tree), [command], Looking(alone=True).look)
+    return ask.ask(env, opened(env, where, tree), [command], Looking(where, alone=True).look)
 
 
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
@@ -86,7 +87,8 @@ def opened(env: Environment, file: Path, tree: str | None) -> Node:
 
 def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     """Return what the journal in a data folder holds, whether a tree runs with it or not."""
-    from ssm_cli.history.journalled import journalled_node  # noqa: PLC0415 - as above
+    from ssm_cli.history.journalled import MOST_RECORDS, journalled_node  # noqa: PLC0415 - as above
+    from ssm_cli.runtime.engine.recorder import MOST_BYTES  # noqa: PLC0415 - as above
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
     from ssm_cli.storage.contents import behind, contents  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - SQLite
@@ -95,12 +97,17 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     if tree is None:
         raise CommandError(f"{folder} holds a journal: name the tree that steps it, by --tree FILE")
     with FolderStore(folder, writing=False) as store:
-        node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem)
+        left: list[int] = []
+        node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem, tell=left.append)
         trimmed, count = store.first() > 1, behind(contents(store), store)
     say(env, f"{folder}: {counted(count, 'record')} of its journal behind the saved states; no "
         f"outputs and reports, and of a tree its durable workers alone")  # fmt: skip
     if trimmed:
         say(env, "older records were forgotten with the states that were saved since")
+    for number in left:
+        most = f"{MOST_RECORDS:,} records, and about {MOST_BYTES >> 20} MiB of inputs and states"
+        say(env, f"{counted(number, 'older record')} of these left out, as at most {most} are held "
+            "here; `ssm data export` prints their inputs")  # fmt: skip
     for trouble in troubles:
         say(env, f"not all of {trouble.worker}: {message_of(trouble)}")
     unknown = tuple(name for name in node.names("worker") if node.whereis(name) is None)
@@ -141,12 +148,16 @@ def few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | None, str]) -> int:
+def ask_of(
+    env: Environment,
+    node: Node,
+    source: tuple[list[str] | None, str | None, str],
+    looking: Looking,
+) -> int:
     """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - as above
 
     words, script, output = source
-    looking = Looking(alone=bool(words))
     typing = not words and script is None and env.stdin_is_tty
     if words:
         lines, called = iter([line_of(words)]), ""
@@ -162,19 +173,22 @@ class Looking:
 
     Args:
         alone: whether there is but one.
+        file: of a saved past: what does not fit together in it, and is found only now, is damage.
 
     Attributes:
         place: where they have led: a record, or a fork; "" for the end.
     """
 
-    def __init__(self, *, alone: bool) -> None:
+    def __init__(self, file: Path, *, alone: bool) -> None:
         self._alone, self.place = alone, ""
+        self._file = None if file.is_dir() else file
 
     def look(self, command: Command, node: Node) -> Result:
         """Carry out one; refuse what would change the past."""
         from ssm_cli.commands.execute import execute  # noqa: PLC0415 - as above
         from ssm_cli.commands.results import refused  # noqa: PLC0415 - as above
         from ssm_cli.commands.verbs import VERBS  # noqa: PLC0415 - as above
+        from ssm_cli.history.saved.keeping import FAULTS, does_not_fit  # noqa: PLC0415 - as above
 
         verb = VERBS[command.verb]
         if command.verb == "adopt" and command.arguments.get("sure"):
@@ -187,7 +201,13 @@ class Looking:
                 command.output,
                 command.place,
             )
-        result = execute(command, node, log="log")
+        try:
+            result = execute(command, node, log="log")
+        except FAULTS as error:
+            if self._file is None:
+                raise
+            wrong = does_not_fit(str(self._file), error, ", unless ssm has a defect")
+            return refused(wrong, command.verb, command.output, command.place)
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)
         return result

@@ -17,7 +17,7 @@ from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verb import Parameter
 from ssm_cli.commands.verbs import TABLE, VERBS, find_verb, help_lines, nearest
 from ssm_cli.commands.voice import report_line
-from ssm_cli.errors import CommandError, SsmError, whole_number
+from ssm_cli.errors import CommandError, NoProc, SsmError, SupervisorError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
@@ -269,5 +269,5 @@ def _permanent(api: NodeApi, supervisor: str, child: str) -> bool:
     """Whether the spec of a stopped child wants it to run always; one without a spec does not."""
     try:
         return api.get_childspec(supervisor, child).restart == "permanent"
-    except SsmError:
+    except (SupervisorError, NoProc):
         return False  # the spec was deleted since the tree was asked: nothing wants it to run

@@ -161,6 +161,7 @@ def tree_record(view: NodeView) -> Record:
     if view.kind == "remote":
         age_s = None if view.age_s is None else round(view.age_s, 3)
         record |= {"node": view.node, "epoch": view.epoch, "age_s": age_s}
+        record |= {"why": clean(view.why)} if view.why else {}
     if view.kind == "supervisor":
         record |= {
             "strategy": view.strategy,

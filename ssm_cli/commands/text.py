@@ -99,6 +99,8 @@ def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str,
         state = f"{state}, {counted(view.runs, 'run')}"
     if view.age_s is not None:
         state = f"{state}, seen {view.age_s:.1f} s ago"
+    if view.why:
+        state = f"{state}: {brief(view.why, 160)}"
     where = view.strategy or (f"{view.node} #{view.epoch}" if view.node else "-")
     yield name, where, state, str(view.restarts), budget, str(view.queue)
     for child in view.children:

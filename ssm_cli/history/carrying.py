@@ -297,7 +297,7 @@ class Layout:
 
 def put_attribute(made: Any, name: str, part: Any) -> None:
     """Have an object hold a part, whether it is frozen or not; leave out what has no place."""
-    if name in getattr(type(made), "__struct_fields__", ()):
+    if isinstance(made, msgspec.Struct) and name in made.__struct_fields__:
         msgspec.structs.force_setattr(made, name, part)
     elif hasattr(made, "__dict__") and name not in slots_of(type(made)):
         vars(made)[name] = part

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
-from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.results import NOTHING, Exited, reason_for
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.history.changes import change_record, changes, same
 from ssm_cli.history.other_code import Clock, Code, code_of, tried
@@ -222,7 +222,7 @@ class Comparison:
 
     def _kind(self, one: Served, now: Any, then: Any) -> str:
         if isinstance(now, BaseException):
-            return SAME if alike(one, now) else CRASHES
+            return SAME if self._is_alike(one, now) else CRASHES
         if one.outcome == "crashed":
             return MENDED
         if self._states and not same(now.state, then):
@@ -232,6 +232,16 @@ class Comparison:
             return OUTPUT  # of a text the value is not known
         asked = [self._known_there(effect, code.effect) for effect in one.effects]
         return SAME if same_effects(now.effects, asked) else EFFECTS
+
+    def _is_alike(self, one: Served, error: BaseException) -> bool:
+        """Return whether a record crashed with an exception of the same name, or ended likewise."""
+        error = error.error if isinstance(error, Raised) else error
+        if one.failure is not None or not issubclass(type(error), Exited):
+            return one.failure is not None and one.failure.type == type(error).__name__
+        try:
+            return bool(self._step(one, lambda: str(reason_for(error))) == one.reason)
+        except Exception:  # noqa: BLE001 - a reason of the user's that cannot be written
+            return False
 
     def _known_there(self, value: Any, carry: Callable[[Any], Any] | None = None) -> Any:
         """Return what was answered in the classes of the code; as it is where it cannot be."""
@@ -327,9 +337,3 @@ def own_copies(one: Served) -> tuple[Any, Any]:
         Exception: they cannot be copied.
     """
     return deepcopy((one.input, one.before))
-
-
-def alike(one: Served, error: BaseException) -> bool:
-    """Return whether a record crashed with an exception of the same name."""
-    error = error.error if isinstance(error, Raised) else error
-    return one.failure is not None and one.failure.type == type(error).__name__

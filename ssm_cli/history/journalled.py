@@ -3,11 +3,16 @@
 Theory of operation. Recovery steps the records of a journal, as when a tree starts; it is heard
 here, and what each record found and left is an entry of a recorder. So all questions to a past are
 answered, by the numbers that the node gave. Nothing is written, and no tree is started.
+
+Bounds: as of the memory of a node, and the oldest records are left out. So states of a megabyte do
+not fill the memory of whoever asks.
 """
 
 from __future__ import annotations
 
 import gc
+from collections import deque
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -32,13 +37,24 @@ from ssm_cli.runtime.durable.stored import head_of, renamed_in, workers_in
 from ssm_cli.runtime.durable.values import ODD, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recalled import class_of, frameless
-from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder, reach
+from ssm_cli.runtime.engine.recorder import (
+    MOST_BYTES,
+    WATCHED,
+    Acted,
+    Began,
+    Came,
+    Entry,
+    Recorder,
+    reach,
+)
+from ssm_cli.runtime.engine.weights import LARGE_BYTES, Weights, weight_of
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.system import put_state
 from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
+EVERY = 64  # records of a worker, of which one is weighed; more of its first, and behind large ones
 UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
 WRITTEN = AsText("")  # an output that is in no journal
 
@@ -59,13 +75,26 @@ class Taken(msgspec.Struct, eq=False):
 class Listener:
     """Hears a recovery.
 
+    Args:
+        most: records that are kept.
+        most_bytes: about what they may hold.
+
     Attributes:
         taken: the records of journalled workers behind their saved states; oldest first at the end.
+        left: how many older ones are left out.
+        gone: the workers that have ended by those.
     """
 
-    def __init__(self) -> None:
-        self.taken: list[Taken] = []
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self.taken: Sequence[Taken] = ()
+        self.left, self.gone = 0, set[str]()
+        self._most, self._most_bytes = most, most_bytes
+        self._kept: deque[Taken] = deque()
         self._last: dict[Life, Taken] = {}
+        self._weights, self._first, self._newest, self._since = Weights(), 0, 0, 0
+        self._due: dict[Life, int] = {}  # records until one is weighed
+        self._gaps: dict[Life, int] = {}  # of them, between two that are
+        self._watched: dict[Life, int] = {}  # records that are weighed one by one
 
     def hear(self, seq: int, record: Record, life: Life | None) -> None:
         """Note what a worker has before a record, which is also what the one before has left."""
@@ -73,15 +102,49 @@ class Listener:
             return
         last, had = self._last.get(life), life.state if life.has else NOTHING
         if last is not None:
-            last.after, last.given = had, take_given(life)
+            self._settle(life, last, had)
         self._last[life] = one = Taken(seq, record, had)
-        self.taken.append(one)
+        self._kept.append(one)
+        if seq < self._first:  # it has waited for the start of its worker
+            self._leave(self._kept.pop())
+        elif len(self._kept) > self._most:
+            self._leave_before(self._kept[0].seq + 1)
+
+    def _settle(self, life: Life, last: Taken, had: Any) -> None:
+        """Note what a record has left; now and then, how much that is."""
+        last.after, last.given = had, take_given(life)
+        self._newest, self._since = max(self._newest, last.seq), self._since + 1
+        due = self._due.get(life, 0)
+        self._due[life] = due - 1
+        if due:
+            return
+        size = weight_of(last.given, had, last.before, None)
+        watched = WATCHED if size > LARGE_BYTES else max(0, self._watched.get(life, 0) - 1)
+        gap = self._gaps[life] = 0 if watched else min(2 * self._gaps.get(life, 0) + 1, EVERY - 1)
+        self._watched[life], self._due[life] = watched, gap
+        weights = self._weights
+        weights.add(self._newest, size, min(EVERY, self._since))
+        self._since = 0
+        while weights.bytes > self._most_bytes and not weights.is_last():
+            self._leave_before(weights.drop())
+
+    def _leave_before(self, seq: int) -> None:
+        self._first, kept = max(self._first, seq), self._kept
+        while kept and kept[0].seq < self._first:
+            self._leave(kept.popleft())
+
+    def _leave(self, one: Taken) -> None:
+        self.left += 1
+        if type(one.record) is Exit:
+            self.gone.add(one.record.worker)
 
     def end(self) -> None:
         """Note what each worker has at the end."""
         for life, last in self._last.items():
-            last.after, last.given = state_had(life), take_given(life)
-        self.taken.sort(key=attrgetter("seq"))  # what waited came as its worker's life began
+            self._settle(life, last, state_had(life))
+        self._kept = deque(sorted(self._kept, key=attrgetter("seq")))  # what waited came later
+        self._leave_before(self._first)
+        self.taken = self._kept
 
 
 def state_had(life: Life) -> Any:
@@ -90,7 +153,11 @@ def state_had(life: Life) -> Any:
 
 
 def journalled_node(
-    store: Store, tree: SupervisorSpec, name: str
+    store: Store,
+    tree: SupervisorSpec,
+    name: str,
+    most_bytes: int = MOST_BYTES,
+    tell: Callable[[int], object] = bool,
 ) -> tuple[Node, list[Unrecovered]]:
     """Return a node that was never started and remembers what a journal holds, and what it cannot.
 
@@ -100,11 +167,13 @@ def journalled_node(
         store: open for reading.
         tree: with the code that steps; a worker that steps to something else is a trouble.
         name: of the node.
+        most_bytes: about what the records may hold that are remembered.
+        tell: called with how many older records are left out, if any are.
 
     Raises:
         StorageDamaged: what is stored is not what was written.
     """
-    listener = Listener()
+    listener = Listener(MOST_RECORDS, most_bytes)
     node = Node(tree, name=name, clock=ManualClock(0.0, 0.0), guard=False, history=MOST_RECORDS)
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
@@ -114,15 +183,23 @@ def journalled_node(
         recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
         troubles = [*recovered.look().values()]
         listener.end()
-        ends = Retelling(store, recovered, recorder).tell(listener.taken)
+        since, ends = Retelling(store, recovered, recorder, listener).tell(listener.taken)
         pass_over()
-    saved = {
+    if listener.left:
+        tell(listener.left)
+    states = states_at_end(recovered)
+    told = FromJournal(recorder, roster.pools, since, states, ends, listener.left)
+    return with_trees(node, told), troubles
+
+
+def states_at_end(recovered: Recovered) -> dict[str, Any]:
+    """Return the states of the journalled workers that can go on."""
+    specs = recovered.roster.specs
+    return {
         life.worker: state_had(life)
         for life in recovered.lives()
-        if roster.specs[life.worker].options.persist is Persist.JOURNAL
+        if specs[life.worker].options.persist is Persist.JOURNAL
     }
-    told = FromJournal(recorder, roster.pools, recovered.head.record, saved, ends)
-    return with_trees(node, told), troubles
 
 
 def pass_over() -> None:
@@ -135,18 +212,27 @@ def pass_over() -> None:
 class Retelling:
     """Makes entries of records."""
 
-    def __init__(self, store: Store, recovered: Recovered, recorder: Recorder) -> None:
+    def __init__(
+        self, store: Store, recovered: Recovered, recorder: Recorder, heard: Listener
+    ) -> None:
         self._store, self._recorder, self._last = store, recorder, recovered.head.record
+        self._heard = heard
         self._specs, self._guard = recovered.roster.specs, recovered.guard
         self._cells: dict[str, WorkerCell] = {}
         self._numbers: dict[int, int] = {}
         self._decoders: dict[str, Any] = {}
 
-    def tell(self, taken: list[Taken]) -> dict[str, int]:
-        """Fill the recorder; return the record behind which each worker has ended last."""
-        recorder, cells, ends = self._recorder, self._cells, dict[str, int]()
-        given = [number for found in taken if (number := number_in(found.record))]
-        last, most = min([self._last, *(number - 1 for number in given)]), max(given, default=0)
+    def tell(self, taken: Sequence[Taken]) -> tuple[int, dict[str, int]]:
+        """Fill the recorder.
+
+        Returns:
+            The record that is known of whom nothing came since, and the one behind which each
+            worker has ended last.
+        """
+        recorder, cells = self._recorder, self._cells
+        last, most = self._ends_of(taken)
+        since = max(self._last, last)
+        ends = dict.fromkeys(self._heard.gone, since)
         senders, numbered = senders_of(taken), most > 0
         recorder.begin(last)
         append, note_at = recorder.append, recorder.instants.note_at
@@ -172,7 +258,15 @@ class Retelling:
             if senders:
                 self._note_cause(found, last, senders)
         reach(recorder, max(self._last, last, most))
-        return ends
+        return since, ends
+
+    def _ends_of(self, taken: Sequence[Taken]) -> tuple[int, int]:
+        """Return the number before that of the first record, and the last; 0 if they have none."""
+        given = [number for found in taken if (number := number_in(found.record))]
+        most = max(given, default=0)
+        if self._heard.left:
+            return min(given, default=taken[0].seq) - 1, most
+        return min([self._last, *(number - 1 for number in given)]), most
 
     def _note_cause(self, found: Taken, number: int, senders: set[int]) -> None:
         """Note the number of a record that has sent others; and of another, which has sent it."""
@@ -242,7 +336,7 @@ class Retelling:
             return AsText(text_of(record.data))
 
 
-def senders_of(taken: list[Taken]) -> set[int]:
+def senders_of(taken: Sequence[Taken]) -> set[int]:
     """Return the records that have sent the inputs of others, as these say."""
     inputs = (found.record for found in taken if type(found.record) is Input)
     return {record.cause[0] for record in inputs if record.cause is not None}

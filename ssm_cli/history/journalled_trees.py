@@ -51,9 +51,11 @@ class FromJournal:
     Attributes:
         recorder: the records of its durable workers.
         pools: the children of its durable pools.
-        since: the record that the saved states are of; only who is down has older ones.
+        since: the record that the saved states are of; only who is down has older ones. Where older
+            records are left out, the last of those.
         last: the states at the end, of journalled workers that can go on.
         ends: behind which record each worker has ended last.
+        left: how many older records are left out.
     """
 
     recorder: Recorder
@@ -61,6 +63,7 @@ class FromJournal:
     since: int
     last: Mapping[str, Any]
     ends: Mapping[str, int]
+    left: int = 0
 
 
 def with_trees(node: Node, told: FromJournal) -> Node:
@@ -118,8 +121,9 @@ def tree_at(node: Node, told: FromJournal, record: int) -> Node:
     """
     first, last = first_of(told), told.recorder.last()
     if record < first:
+        why = "left out here, as are all old ones" if told.left else "older than the saved states"
         raise Forgotten(
-            f"record {record} is older than the saved states: the tree can be shown from record "
+            f"record {record} is {why}: the tree can be shown from record "
             f"{first} on; `ssm data export` prints the older inputs that are kept"
         )
     if record > last:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from ssm_cli.behaviour.partition import label_of
 from ssm_cli.behaviour.results import NOTHING, Caller, Ok
 from ssm_cli.behaviour.state_loop import InState
 from ssm_cli.errors import CommandError, message_of
-from ssm_cli.history.carrying import NONE, Classes, Lost, carried, classes_of
+from ssm_cli.history.carrying import NONE, Classes, Lost, carried, classes_of, put_attribute
 from ssm_cli.history.counterparts import counterpart
 from ssm_cli.runtime.durable.again import Again, with_limits
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
@@ -84,10 +84,15 @@ class Code:
         return carried(value, self.classes, self._lost)
 
     def effect(self, effect: Any) -> Any:
-        """Return an effect whose message is of the classes of this code."""
-        if not self.classes or not hasattr(effect, "message"):
+        """Return an effect whose parts, functions too, are of this code."""
+        fields = getattr(effect, "__struct_fields__", ())
+        if not self.classes or not fields:
             return effect
-        return msgspec.structs.replace(effect, message=self.carried(effect.message))
+        parts = self.carried([getattr(effect, name) for name in fields])
+        made = copy(effect)
+        for name, part in zip(fields, parts, strict=True):
+            put_attribute(made, name, part)
+        return made
 
     def state_of(self, state: Any) -> Any:
         """Return a state of the worker as one of this code.

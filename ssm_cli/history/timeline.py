@@ -239,8 +239,8 @@ class Timeline:
     def _record(self, recorder: Recorder, number: int) -> Served:
         one = latest_of(recorder, number)
         if one is None:
-            first, last = recorder.ring[0][0], recorder.last()
-            here = f"records {first} to {last} are"
+            ring, last = recorder.ring, recorder.last()
+            here = f"records {ring[0][0]} to {last} are" if ring else "none is"
             raise Forgotten(f"record {number} is not remembered here; {here}")
         return one
 

@@ -61,7 +61,8 @@ class Gate:
         if role is Role.NOBODY:
             raise HttpError(
                 401,
-                "no valid token; send `Authorization: Bearer TOKEN` with one of the token file",
+                "no valid token; `ssm login` keeps one for `ssm`, and other programs send "
+                "`Authorization: Bearer TOKEN` with one of the token file",
                 ((b"www-authenticate", b"Bearer"),),
             )
         if role < needed:

@@ -107,7 +107,8 @@ def _responses(route: Route) -> Schema:
     else:
         content = {media: {"schema": {"type": "string"}}}
     found: Schema = {str(route.status): {"description": "done", "content": content}}
-    statuses = {*route.failures, *TRANSPORT} | ({401, 403} if route.role else set())
+    kept = {507}  # by whatever changes or reads what is kept
+    statuses = {*route.failures, *TRANSPORT, *kept} | ({401, 403} if route.role else set())
     statuses |= {404, 409} if PLACE in route.placed else set()
     statuses |= {404} if INTO in route.placed else set()
     failure = {"anyOf": [_ref("Reply"), _ref("Error")]} if route.effect == "call" else _ref("Error")
@@ -183,6 +184,7 @@ def _node() -> Schema:
         "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
         "period": number, "budget_left": integer, "node": text, "epoch": integer,
         "age_s": {"type": ["number", "null"]}, "runs": integer, "at": text,
+        "why": text,
         "children": {"type": "array", "items": _ref("Node")},
     }  # fmt: skip
     required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]

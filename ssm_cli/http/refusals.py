@@ -42,9 +42,10 @@ def refused_request(status: int, message: str, exchange: Exchange | None) -> Htt
 
 
 def refusal_of(exchange: Exchange | None, error: SsmError) -> bytes:
-    """Return the record for an error; one of the server's own (500) is an error record always."""
+    """Return the record for an error; one of the server's own (500, 507) is an error record."""
     worker, status = None if exchange is None else called(exchange), status_of(error)
-    if exchange is None or worker is None or (status == 500 and not isinstance(error, CallError)):
+    own = status in (500, 507) and not isinstance(error, CallError)
+    if exchange is None or worker is None or own:
         return _encode(error_record(error))
     return _encode(_reply(worker, text_in(exchange.body), error, status))
 

@@ -16,7 +16,7 @@ from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import VERB_OF, VERBS
-from ssm_cli.errors import CommandError, QueueFull, StorageError
+from ssm_cli.errors import MOST_PLACES, CommandError, QueueFull, whole_number
 from ssm_cli.http.asking import ask_supervisor
 from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.request import Request
@@ -274,11 +274,11 @@ class Requests:
 
     def release_input(self, request: Request) -> object:
         """Release an input from quarantine."""
-        number = request.names["number"]
-        try:
-            return _quarantined(self._node.release_input(int(number)))
-        except (ValueError, StorageError) as error:
-            raise HttpError(404, f"no input in quarantine has the number {number}") from error
+        number = whole_number(request.names["number"])
+        if number is None or all(one.number != number for one in self._node.quarantined()):
+            given = request.names["number"][:MOST_PLACES]
+            raise HttpError(404, f"no input in quarantine has the number {given}")
+        return _quarantined(self._node.release_input(number))
 
     def live(self, _request: Request) -> object:
         """Report the process as live; it would not answer otherwise."""

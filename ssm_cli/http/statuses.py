@@ -38,6 +38,7 @@ STATUSES: dict[type[BaseException], int] = {
     errors.TakenOver: 503,
     errors.CommandError: 400,
     errors.SpecError: 400,
+    errors.StorageError: 507,
     errors.SsmError: 500,
 }
 

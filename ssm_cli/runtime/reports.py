@@ -26,6 +26,7 @@ from ssm_cli.runtime.traces import calls_user
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
+MOST_TEXT = 1000  # characters of what an error says
 WORDS = frozenset({Killed, NoProcess, Normal})  # reasons that say no more
 SLACK_REPORTS = 100  # so many more are kept, at times, and then forgotten together
 
@@ -334,7 +335,7 @@ def error_text(error: BaseException) -> str:
 
     Of a user's exception only under the guard: see `engine/contained.py`.
     """
-    return message_of(error, passes_on)[:1000]
+    return message_of(error, passes_on)[:MOST_TEXT]
 
 
 def passes_on(failed: BaseException) -> bool:

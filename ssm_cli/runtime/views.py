@@ -19,8 +19,8 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     `budget_left` how many more restarts a supervisor has in the current window. The fields from
     `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a node
     that is held back by its back-off. `node`, `epoch` and `age_s` (of the last sign of life) are
-    those of a remote child. `runs` is how many `Run`s of a worker are under way,
-    `at` the name of the state in which a `Statem` is.
+    those of a remote child, and `why` it is not reached, or not to be had. `runs` is how many
+    `Run`s of a worker are under way, `at` the name of the state in which a `Statem` is.
     """
 
     id: str
@@ -44,6 +44,7 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     age_s: float | None = None
     runs: int = 0
     at: str = ""
+    why: str = ""
 
 
 class ProcessRef(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ module that has changed is loaded anew with it, as it holds classes and function
 All that leaves `sys.modules` for that comes back at once; only `put` exchanges one for the other.
 
 A module of ours (`importing`) knows the bytes that it was run from. Of one that Python has imported
-by a plain name, the time and size of its file are taken when somebody first looks (`note`).
+by a plain name, a digest of its file is taken when somebody first looks (`note`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ssm_cli.spec.files import source_of
+from ssm_cli.spec.files import Unfit, bytes_of, source_of
 from ssm_cli.spec.importing import INSTALLED, OURS, Uncached, loader_of, needs_of
 
 Modules = Mapping[str, ModuleType]
 DIGEST_BYTES = 6
 MOST_SOURCE_BYTES = 4 * 1024 * 1024  # of a file whose imports are looked for
-Stamp = tuple[int, int, int]
-_NONE: Stamp = (0, 0, 0)
-_stamps: dict[int, tuple[ModuleType, Stamp]] = {}
+STAMP_BYTES = 16
+_stamps: dict[int, tuple[ModuleType, bytes]] = {}
 _digests: dict[int, tuple[dict[str, Any], str]] = {}
 _imports: dict[int, tuple[ModuleType, frozenset[str]]] = {}
 
@@ -76,13 +75,12 @@ def file_of(module: ModuleType) -> str:
     return file if type(file) is str and file.endswith(".py") else ""
 
 
-def stamp_of(file: str) -> Stamp:
-    """Return what changes when a file does: its time, size and number; zeros where it is gone."""
-    try:
-        found = Path(file).stat() if file else None
-    except OSError:
-        found = None
-    return _NONE if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+def stamp_of(file: str) -> bytes:
+    """Return what changes when a file does: a digest of what is in it, or why that is not read."""
+    data = bytes_of(Path(file), "a file of Python code")
+    if isinstance(data, Unfit):
+        return data.wrong.encode()
+    return blake2b(data, digest_size=STAMP_BYTES).digest()
 
 
 def connected(homes: Iterable[str]) -> list[str]:
@@ -145,10 +143,14 @@ def has_changed(module: ModuleType) -> bool:
     return known is not None and known[1] != stamp_of(file_of(module))
 
 
-def stale_among(homes: Iterable[str]) -> list[str]:
-    """Return those of some modules that have changed, or import one that has; sorted."""
+def stale_among(homes: Iterable[str], replaced: Collection[str] = ()) -> list[str]:
+    """Return those of some modules that have changed, or import one that has; sorted.
+
+    Those that are `replaced` count as changed for those that import them, and are as they should.
+    """
     names = connected(homes)
-    changed = {name for name in names if has_changed(sys.modules[name])}
+    really = {name for name in names if has_changed(sys.modules[name])}
+    changed = really | {*names}.intersection(replaced)
     while True:
         more = {
             name
@@ -156,7 +158,7 @@ def stale_among(homes: Iterable[str]) -> list[str]:
             if name not in changed and not changed.isdisjoint(_needs(sys.modules[name]))
         }
         if not more:
-            return sorted(changed)
+            return sorted(changed - ({*replaced} - really))
         changed |= more
 
 

@@ -169,7 +169,9 @@ def needs_of(module: ModuleType) -> set[str]:
     name, loader = module.__name__, loader_of(module)
     inside = _parts(name) if "." not in name else {}
     own = set() if loader is None else loader.needs
-    return {*own, *(part for needed in own for part in _parts(needed)), *inside} - {name}
+    below = tuple(f"{needed}." for needed in own)  # also of a package under its plain name
+    parts = [part for part in [*sys.modules] if part.startswith(below)] if below else []
+    return {*own, *parts, *inside} - {name}
 
 
 class Uncached(SourceFileLoader):

@@ -91,6 +91,8 @@ class Checker:
         self._seen = seen
         self._taken = taken
         self._first: dict[str, str] = {}  # by name: the path of its parent
+        self._together: set[str] = set()  # those that were taken together, and where:
+        self._runs: list[tuple[list[str], str]] = []
         self._nodes: set[int] = set()
 
     def supervisor(
@@ -147,18 +149,16 @@ class Checker:
     ) -> Iterator[Problem]:
         """Yield the problems of the children; workers of which only the name is new go together."""
         plain: set[int] = set()  # options and code that are sound and need no look at the parent
-        options = start = None
         names: list[str] = []
+        options = start = None  # of the worker before: siblings mostly share them
         for place, child in enumerate(spec.children, 1):
-            if (
-                type(child) is WorkerSpec
-                and (child.options is options or id(child.options) in plain)
-                and (child.start is start or id(child.start) in plain)
-                and (child.args is NO_ARGS or args_fault(child.args) is None)
-            ):
-                names.append(child.id)
-                options, start = child.options, child.start
-                continue
+            if type(child) is WorkerSpec:
+                if child.start is not start or child.options is not options:
+                    known = id(child.start) in plain and id(child.options) in plain
+                    start, options = (child.start, child.options) if known else (None, None)
+                if start is not None and (child.args is NO_ARGS or args_fault(child.args) is None):
+                    names.append(child.id)
+                    continue
             yield from self._named(names, spec, path, place, depth, starts=starts)
             names = []
             yield from self.child(child, spec, path, place, depth, starts=starts)
@@ -193,18 +193,30 @@ class Checker:
             text = "".join(names)
         except TypeError:
             return False
-        if not (text.isascii() and all(names) and max(map(len, names)) <= keys.MAX_NAME):
+        if not text.isascii() or max(map(len, names)) > keys.MAX_NAME:
             return False
-        odd = text.encode().translate(None, keys.NAME_BYTES) or {".", ".."} & {*names}
-        if odd or self._taken is not None:
+        if text.encode().translate(None, keys.NAME_BYTES) or self._taken is not None:
             return False
-        fresh, known = dict.fromkeys(names, path), self._first
-        few, many = sorted((known, fresh), key=len)
-        if len(fresh) < len(names) or not many.keys().isdisjoint(few):
+        fresh, first = {*names}, self._first.keys()
+        few, many = sorted((self._together, fresh), key=len)
+        if len(fresh) < len(names) or not many.isdisjoint(few):
             return False
-        many.update(few)
-        self._first = many
+        if not (fresh.isdisjoint(("", ".", "..")) and first.isdisjoint(fresh)):
+            return False
+        many |= few
+        self._together = many
+        self._runs.append((names, path))
         return True
+
+    def _owner(self, name: str) -> str | None:
+        """Return the path of the node that has a name in this walk, or else in the tree."""
+        if name in self._together:  # one after the other from here on
+            for names, path in self._runs:
+                self._first.update(dict.fromkeys(names, path))
+            self._together, self._runs = set(), []
+        if (above := self._first.get(name)) is not None:
+            return f"{above}/{name}".removeprefix("/")
+        return self._taken(name) if self._taken is not None and self._first else None
 
     def child(
         self,
@@ -283,12 +295,7 @@ class Checker:
         if wrong := fault(keys.SUPERVISOR["supervisor"], spec.id):
             yield Problem(f"{path}.{kind}", wrong)
             return
-        owner: str | None = None
-        if spec.id in self._first:
-            owner = f"{self._first[spec.id]}/{spec.id}".removeprefix("/")
-        elif self._taken is not None and self._first:
-            owner = self._taken(spec.id)
-        if owner is not None:
+        if (owner := self._owner(spec.id)) is not None:
             taken = f"has the name of another node, {owner}"
             message = sentence(taken, "names unique in the tree")
             yield Problem(f"{path}.{kind}", message, otp=otp)

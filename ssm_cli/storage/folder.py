@@ -12,22 +12,21 @@ the log, and it is undone when the folder is opened.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
+from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.storage.database import Database, Unmade
+from ssm_cli.storage.lock import Lock
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
 from ssm_cli.storage.witness import Witness, fingerprint, of_folder, testimony
 
 DATABASE = "journal.db"
-LOCK = "lock"
 WITNESS = "witness"
 
 
@@ -46,17 +45,15 @@ class FolderStore:
 
     def __init__(self, path: str | Path, *, writing: bool = True) -> None:
         self.path = Path(path)
-        self._lock = self._witness = -1
-        self._pid = os.getpid()
+        self._lock: Lock | None = None
+        self._witness = -1
         self._unseen: StorageError | None = None
         self._denied = ""
         self._undone = 0
         self._torn = False  # an exception from outside has cut a write: it may be there or not
         try:
             if writing:
-                self._lock = locked(self.path)
-                self._lock_name, facts = str(self.path / LOCK), os.fstat(self._lock)
-                self._lock_id = (facts.st_ino, facts.st_dev)
+                self._lock = Lock(self.path)
             else:
                 need_data(self.path)
             seen = of_folder(self.path / WITNESS)  # first: a writer is ahead with the database
@@ -114,24 +111,10 @@ class FolderStore:
             text = f"cannot write {self.path / WITNESS}: {error.strerror}"
             self._unseen = StorageError(text)
 
-    def _ready(self) -> StorageError | None:
-        """Why nothing may be written now."""
-        if os.getpid() != self._pid:
-            return StorageError(
-                f"{self.path} is written by process {self._pid}, and this is {os.getpid()}, a fork "
-                f"of it: open a store of its own there"
-            )
-        if self._lock >= 0:
-            try:
-                found = os.stat(self._lock_name)  # noqa: PTH116 - a quarter of the time of a `Path`
-                ours = (found.st_ino, found.st_dev) == self._lock_id
-            except OSError:
-                ours = False
-            if not ours:
-                return StorageError(
-                    f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
-                    f"process may be writing there; nothing more is written here"
-                )
+    def _ready(self, *, by_path: bool = False) -> StorageError | None:
+        """Why nothing may be written now; `by_path` is the thorough look for the lock."""
+        if self._lock is not None and (why := self._lock.missing(by_path=by_path)) is not None:
+            return why
         if self._torn:
             try:
                 self._look_again()
@@ -215,7 +198,7 @@ class FolderStore:
 
     def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
         """Store all of these, durably and together."""
-        error = self._ready()
+        error = self._ready(by_path=True)
         if error is None:
             self._torn = True
             error = self._db.put(changes)
@@ -253,10 +236,11 @@ class FolderStore:
         database = getattr(self, "_db", None)
         if database is not None:
             database.close()
-        for descriptor in (self._witness, self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._lock = self._witness = -1
+        if self._witness >= 0:
+            os.close(self._witness)
+        if self._lock is not None:
+            self._lock.close()
+        self._lock, self._witness = None, -1
 
 
 def looked_at(folder: Path, seen: Witness | None, *, writing: bool) -> Database:
@@ -320,64 +304,6 @@ def need_data(path: Path) -> None:
     """Raise `StorageError` where a folder holds nothing of ours."""
     if not (path / DATABASE).exists():
         raise StorageError(f"{path} holds no data of a tree: no {DATABASE} is there")
-
-
-def locked(path: Path) -> int:
-    """The descriptor of a folder's lock, held; the folder is made if need be."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = open_private(path / LOCK, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        what = f"{LOCK}: " if error.filename == str(path / LOCK) else ""
-        raise StorageError(
-            f"cannot write in {path}: {what}{error.strerror}; name another folder by --data"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StorageInUse(
-            f"{path} is in use by process {owner_in(path) or 'unknown'}: stop that tree, or name "
-            f"another folder by --data"
-        ) from error
-    except OSError as error:
-        os.close(descriptor)
-        raise StorageError(
-            f"cannot lock {path / LOCK}: {error.strerror}; without a lock two processes could "
-            f"write there: name a folder on a file system that has locks, by --data"
-        ) from error
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except OSError as error:
-        os.close(descriptor)
-        raise StorageError(f"cannot write {path / LOCK}: {error.strerror}; make room") from error
-    return descriptor
-
-
-def owner_in(path: Path) -> str:
-    """The number of the process that has locked a folder last; "" where none has."""
-    try:
-        return (path / LOCK).read_text("ascii", "replace").strip()[:32]
-    except OSError:
-        return ""
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process writes in a folder."""
-    try:
-        descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks: nobody writes there
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def copied(store: FolderStore, target: Path) -> int:

@@ -17,7 +17,6 @@ Source: OTP `supervisor:do_restart/3`, `restart/2`, `do_auto_shutdown/2`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Any, Protocol
 
 import msgspec
@@ -112,6 +111,7 @@ def verdict(  # noqa: PLR0917 - asked for each crash, and quicker without keywor
     now_s: float,
     chance: float = 0.5,
     held: int = 0,
+    temporary: bool = True,
 ) -> Verdict:
     """Decide what a supervisor does about a child.
 
@@ -124,6 +124,7 @@ def verdict(  # noqa: PLR0917 - asked for each crash, and quicker without keywor
         now_s: monotonic seconds.
         chance: in [0, 1); spreads a back-off by its jitter.
         held: how many restarts of it in a row its back-off has held up.
+        temporary: whether a child may be temporary; where none is, siblings are not looked at.
     """
     spec = child.spec
     options = spec.options if type(spec) is WorkerSpec else spec  # no property between
@@ -134,12 +135,11 @@ def verdict(  # noqa: PLR0917 - asked for each crash, and quicker without keywor
     restarts = window.count(now_s) + counts
     if restarts > flags.intensity:
         return GiveUp(restarts)
-    alone = flags.strategy is ONE_FOR_ONE
-    stop, start = (NOBODY, [spec.id]) if alone else scope(flags.strategy, children, spec.id)
+    how, alone = flags.strategy, flags.strategy is ONE_FOR_ONE
+    stop, start = (NOBODY, [spec.id]) if alone else scope(how, children, spec.id, temporary)
     if (backoff := options.backoff) is None:
         return Restarted(stop, start, restarts)
-    if ended is not None and now_s - child.since_s > flags.period_s:
-        held = 0
+    held = 0 if ended is not None and now_s - child.since_s > flags.period_s else held
     delay_ms = backoff_ms(backoff, held, chance)
     return Delayed(stop, start, restarts, delay_ms, now_s + delay_ms / 1000, held + 1)
 
@@ -189,17 +189,20 @@ def on_end(flag: AutoShutdown, children: dict[str, Any], child: Child) -> Verdic
 
 
 def scope(
-    strategy: Strategy, children: dict[str, Any], child: str
+    strategy: Strategy, children: dict[str, Any], child: str, temporary: bool = True
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Return the ids that a restart of `child` terminates and starts, both in start order.
 
-    Temporary siblings are terminated only.
+    Temporary siblings are terminated only; `temporary` as in `verdict`. Together with the child,
+    those that are terminated are the last ones of all `children`.
     """
     if strategy is ONE_FOR_ONE or strategy is SIMPLE:
         return NOBODY, [child]
     start = affected(strategy, children, child)
     stop = start.copy()
     stop.remove(child)
+    if not temporary:
+        return stop, start
     cells = map(children.__getitem__, stop) if len(start) < len(children) else children.values()
     going = {
         spec.id
@@ -232,8 +235,8 @@ def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[s
         case Strategy.ONE_FOR_ALL:
             return list(children)
         case Strategy.REST_FOR_ONE:
-            later = list(takewhile(child.__ne__, reversed(children)))
-            return [child, *reversed(later)]
+            last_first = [*iter(reversed(children).__next__, child), child]
+            return last_first[::-1]
         case Strategy.ONE_FOR_ONE | Strategy.SIMPLE_ONE_FOR_ONE:
             return [child]
 

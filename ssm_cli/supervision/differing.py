@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
+from types import CodeType, FunctionType
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -158,7 +159,7 @@ def code_name(code: Any) -> str:
 def same_code(one: Any, other: Any) -> bool:
     """Whether two values of `start` are one piece of code, maybe of two loads of its file.
 
-    Code without a name of its own, as a lambda, is only itself.
+    Of code without a name of its own, as a lambda, that is so where both loads say the same.
     """
     if one is other:
         return True
@@ -182,9 +183,37 @@ def _same_part(one: Any, other: Any) -> bool:
         same = len(parts) == len(others) and all(map(_same_part, parts, others))
         return same and _same_part(get_origin(one), get_origin(other))
     if isinstance(one, type | Callable) and isinstance(other, type | Callable):
-        names = [getattr(code, "__qualname__", "") for code in (one, other)]
-        return bool(names[0]) and "<" not in names[0] and name_of(one) == name_of(other)
+        named = bool(getattr(one, "__qualname__", "")) and bool(getattr(other, "__qualname__", ""))
+        if not named or name_of(one) != name_of(other):
+            return False
+        return "<" not in one.__qualname__ or _same_nameless(one, other)
     return _alike(one, other)
+
+
+def _same_nameless(one: Any, other: Any) -> bool:
+    """Whether functions without a name of their own, of two loads of a file, say the same.
+
+    Of one load they are two, however alike.
+    """
+    if not (isinstance(one, FunctionType) and isinstance(other, FunctionType)):
+        return False
+    if one.__globals__ is other.__globals__ or said_in(one.__code__) != said_in(other.__code__):
+        return False
+    given = [
+        (f.__defaults__, f.__kwdefaults__, [c.cell_contents for c in f.__closure__ or ()])
+        for f in (one, other)
+    ]
+    return _alike(*given)
+
+
+def said_in(code: CodeType) -> tuple[Any, ...]:
+    """Return what code says, wherever in its file it stands."""
+    inner = [said_in(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    kinds = [type(one) for one in code.co_consts]
+    return (
+        code.co_code, inner, kinds, code.co_names, code.co_varnames, code.co_freevars,
+        code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags,
+    )  # fmt: skip
 
 
 def settled(old: ChildSpec, new: ChildSpec) -> ChildSpec:

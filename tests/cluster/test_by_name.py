@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli.cluster.agent.directory import call
+from ssm_cli.cluster.ports import Cluster, ClusterDenied
+from ssm_cli.cluster.simulated.ports import SimCluster
 from ssm_cli.http.client.find import find
 from ssm_cli.machines.kv import Store
+from tests.cluster.conftest import simulated
 from tests.cluster.servers import Servers
 from tests.cluster.test_program import BILLING, Shell
 from tests.http.certificates import make, needs_openssl
@@ -214,3 +218,15 @@ def test_a_certificate_that_is_missing_is_named_by_its_variable(tmp_path: Path) 
     finally:
         shell.end()
         servers.stop()
+
+
+def test_who_may_not_look_is_told_to_name_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def denied(*_: object) -> None:
+        raise ClusterDenied("h:4222 does not let us publish to $JS.API.STREAM.INFO.KV_SSM_NODES")
+
+    async def body(one: Cluster, two: Cluster) -> None:
+        with pytest.raises(ClusterDenied, match="KV_SSM_NODES; with --name TREE"):
+            await call(one, "billing.invoice", b"Lookup x", 1.0)
+
+    monkeypatch.setattr(SimCluster, "cells", denied)
+    simulated(body)

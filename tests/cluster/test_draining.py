@@ -45,6 +45,7 @@ def test_what_no_node_takes_in_its_time_ends_in_order_and_is_not_counted(seed: i
     assert judged(world) == []
     assert world.at_the_end == ["b"]
     assert world.parents[0].counted == []
+    assert "no node is in the cluster" in world.parents[0].whys
 
 
 def test_a_subtree_that_dies_while_its_node_is_to_end_is_waited_for_no_more() -> None:

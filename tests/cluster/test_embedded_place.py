@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from ssm_cli.cluster.jetstream.embedded import TOLD, Embedded, running_server
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.ports import Cells
 from ssm_cli.cluster.protocol.roles import ClusterRole
+from ssm_cli.errors import StorageError
 from tests.cluster.real.scene import children_of, command_of
 from tests.cluster.test_program import Shell
 
@@ -192,3 +194,42 @@ def test_a_server_that_is_killed_alone_is_started_again(shop: Shell) -> None:
     shop.until(lambda: server_below(shop.running[0].pid) not in ([], [pid]))
     shop.until(lambda: goes_on(shop))
     assert shop.tree()["billing"]["restarts"] == 0
+
+
+async def taken(server: Embedded) -> None:
+    assert server.take()
+    await server.start()
+
+
+def no_room(path: Path, *_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+@pytest.mark.parametrize("writes", ["write_private", "open_private"])
+def test_a_full_disk_is_told_nothing_is_left_and_it_starts_once_there_is_room(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    writes: str,
+) -> None:
+    monkeypatch.setattr(embedded, "KEEP_S", 0.01)
+
+    async def main() -> None:
+        server = Embedded(tmp_path / "cluster", os.environ)
+        with monkeypatch.context() as full:
+            full.setattr(embedded, writes, no_room)
+            with pytest.raises(StorageError, match=r"cannot write .*: No space left on device"):
+                await taken(server)
+            assert server.pid == 0
+            keeping = asyncio.create_task(server.keep())
+            async with asyncio.timeout(60):
+                while "No space left" not in capsys.readouterr().err:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+            assert not keeping.done()
+        async with asyncio.timeout(60):
+            while running_server(tmp_path / "cluster", NODE) is None:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        keeping.cancel()
+        server.stop()
+
+    asyncio.run(main())

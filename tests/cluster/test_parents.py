@@ -40,11 +40,14 @@ class Candidate:
         self.name = name
         self.process = Process(name, scene.net.random.uniform(0.9, 1.1), 0.0)
         self.waited_for: list[str] = []
+        self.kept: list[str] = []
         self.is_parent = self.left = False
         self.taken_by = ""
         cluster = SimCluster(scene.net, self.process, scene.servers, scene.switchboard)
         me = Parent(name, host=name, pid=1, ttl_s=scene.ttl_s)
-        self.parenthood = Parenthood(cluster, "shop", me, waits=self.waited_for.append)
+        self.parenthood = Parenthood(
+            cluster, "shop", me, waits=self.waited_for.append, kept=self.kept.append
+        )
         self._scene = scene
         scene.net.begin(self.process, self.run(takeover))
 
@@ -277,3 +280,18 @@ def test_who_may_not_be_the_parent_is_told_at_once(
     monkeypatch.setattr(SimCells, what, denied)
     with pytest.raises(ClusterError, match="s1 does not let us"):
         scene.candidate("first")
+
+
+def test_a_parent_whose_servers_take_nothing_says_why_until_they_do(scene: Scene) -> None:
+    one = scene.candidate("one")
+    scene.net.run(5.0)
+    assert set(one.kept) == {""}
+    one.kept.clear()
+    scene.servers.away = True
+    scene.net.run(5.0)
+    assert one.kept[-1] == "no answer came"
+    one.kept.clear()
+    scene.servers.away = False
+    scene.net.run(5.0)
+    assert one.kept[-1] == ""
+    assert one.is_parent

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_a_subtree_moves_with_its_state_and_that_is_no_restart(shop: Shell) -> N
     assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
     assert shop.run("move", "billing", "n2").stdout == "billing has gone from n1 to n2\n"
     shop.until(lambda: shop.tree()["billing"]["node"] == "n2")
+    assert "it goes on at n2" in shop.run("log", "--name", "shop").stdout
     assert shop.tree()["billing"]["restarts"] == 0
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
 
@@ -277,8 +279,13 @@ def test_a_tree_without_a_cluster_says_how_to_get_one(shell: Shell) -> None:
 def test_check_says_what_would_go_where(shell: Shell) -> None:
     shell.start("node", "--name", "n1", "--label", "zone=b")
     shell.until(lambda: len(shell.nodes()) == 1)
-    done = shell.run("check", "shop.yaml")
-    assert "billing: nowhere: n1 has zone=b, wanted zone=a" in done.stdout
+    (server,) = shell.folder.rglob("server.json")
+    named = "--cluster", json.loads(server.read_text())["url"]
+    for words in ((), named):
+        done = shell.run("check", "shop.yaml", *words)
+        assert "billing: nowhere: n1 has zone=b, wanted zone=a" in done.stdout
+    shown = shell.run("nodes").stdout.splitlines()
+    assert [line.split()[4] for line in shown] == ["VERSION", version("supervised-state-machines")]
     shell.start("node", "--name", "n2", "--label", "zone=a")
     shell.until(lambda: len(shell.nodes()) == 2)
     assert "billing: n2" in shell.run("check", "shop.yaml").stdout
@@ -457,6 +464,7 @@ def test_a_second_parent_that_waits_can_be_stopped_and_leaves_the_children_alone
     shop.until(lambda: said(shop, "waits for another"))
     other.send_signal(signal.SIGTERM)
     assert other.wait(SOON_S) == 0
+    assert not said(shop, "billing terminat")  # it was never its own
     assert shop.hosts() == pids
     shop.until(lambda: shop.tree()["billing"]["state"] == "running")
 

@@ -10,8 +10,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from ssm_cli.cluster.ports import Cluster
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Lease, Parent
+from ssm_cli.cluster.window.overview import Window
+from tests.cluster.conftest import simulated
+from tests.cluster.servers import Servers
 from tests.cluster.test_program import Shell, shell, shop
 
 __all__ = ["shell", "shop"]
@@ -96,6 +103,59 @@ def test_a_cluster_that_is_not_there_is_said(shell: Shell) -> None:
     assert f"no cluster at {url}" in lines(shell, "tree", "--cluster", url, code=5)
 
 
+HELD, GONE = Lease("n1", 3, 2.0), Parent("p", released=True)
+
+
+def ended(reason: str) -> Lease:
+    return Lease("n1", 3, 2.0, released=True, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("lease", "parent", "shown"),
+    [
+        pytest.param(HELD, Parent("p"), ["lost"], id="its node is gone"),
+        pytest.param(ended("moved"), Parent("p"), ["lost"], id="its node was drained"),
+        pytest.param(ended("killed"), Parent("p"), ["lost"], id="it died, and no node takes it"),
+        pytest.param(ended("stopped"), Parent("p"), [], id="it was stopped"),
+        pytest.param(ended("shutdown:x"), Parent("p"), [], id="it has ended in order"),
+        pytest.param(ended("killed"), GONE, [], id="its tree has ended"),
+    ],
+)
+def test_a_subtree_that_no_node_hosts_is_lost_if_it_is_to_run(
+    lease: Lease, parent: Parent, shown: list[str]
+) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        for bucket, key, cell in (
+            (names.PARENTS, "shop", parent),
+            (names.leases("shop"), "billing", lease),
+        ):
+            cells = await one.cells(bucket, 1)
+            assert isinstance(await cells.cas(key, msgspec.json.encode(cell), 0), int)
+        seen = await Window(two).look()
+        assert [(s.tree, s.name, s.state, s.epoch) for s in seen.subtrees] == [
+            ("shop", "billing", state, 3) for state in shown
+        ]
+        assert seen.trouble == ()
+
+    simulated(body)
+
+
+def test_where_no_node_is_left_what_ran_there_is_shown_and_the_exit_code_says_so(
+    shell: Shell,
+) -> None:
+    node = shell.start("node", "--name", "n1", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.start("node", "--name", "n2", "--label", "zone=b")
+    shell.until(lambda: len(shell.nodes()) == 2)
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    node.kill()
+    shell.until(lambda: shell.run("tree", "--cluster").returncode == 3)
+    shown = lines(shell, "tree", "--cluster", code=3)
+    assert "shop/billing  lost" in shown
+    assert "shop/billing: no node hosts it; its lease names n1" in shown
+
+
 def test_one_that_does_not_answer_is_silent_and_the_exit_code_says_so(shell: Shell) -> None:
     tree = "supervisor: shop\nchildren: [{remote: billing, tree: billing.yaml, lease: 60}]\n"
     (shell.folder / "shop.yaml").write_text(tree)
@@ -111,3 +171,17 @@ def test_one_that_does_not_answer_is_silent_and_the_exit_code_says_so(shell: She
         os.kill(pid, signal.SIGCONT)
     assert seen["subtrees"][0]["state"] == "silent"
     assert "no answer within 2 s" in seen["subtrees"][0]["why"]
+
+
+def test_a_node_says_when_it_loses_its_cluster_and_when_it_is_back(shell: Shell) -> None:
+    servers = Servers(shell.folder).start_all()
+    try:
+        shell.start("node", "--cluster", servers.url, "--name", "n9")
+        log = shell.folder / "log"
+        shell.until(lambda: "node n9 in the cluster at" in log.read_text())
+        servers.kill(0)
+        shell.until(lambda: f"node n9 has lost the cluster at {servers.url}" in log.read_text())
+        servers.start(0)
+        shell.until(lambda: "node n9 is in the cluster again" in log.read_text())
+    finally:
+        servers.stop()

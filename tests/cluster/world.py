@@ -340,6 +340,7 @@ class Parent:
         self.process = world.process(name)
         self.counted: list[str] = []
         self.unreachable = 0
+        self.whys: set[str] = set()  # of children that are not reached, as was told
         self.begin()
 
     def begin(self) -> None:
@@ -385,6 +386,7 @@ class Parent:
             self.ended[news.child].put_nowait(news)
         elif isinstance(news, Linked) and not news.reachable:
             self.unreachable += 1
+            self.whys.add(news.why)
 
     def count(self, word: str, *, ended: bool) -> None:
         child: Any = SimpleNamespace(last_reason=reason_for(word))

@@ -82,7 +82,7 @@ def test_the_tree_has_the_fields_of_its_row(printed: dict[str, list[dict[str, An
     (root,) = printed["tree"]
     assert set(root) <= documented("tree")
     assert set(root["children"][0]) <= documented("tree")
-    remote = {"node", "epoch", "age_s"}
+    remote = {"node", "epoch", "age_s", "why"}
     assert documented("tree") - set(root) == {"label", "delay_ms", "runs", *remote}
 
 

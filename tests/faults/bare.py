@@ -75,7 +75,7 @@ def waits_and_keys(stage: Stage) -> None:
     asked(stage, commit.start_timer, world, cell, Unhashed("k"), 1.0, add)
     asked(stage, commit.start_timer, world, cell, "k", 1.0, add, at_s=stage.clock.wall_s())
     asked(stage, commit.answer, world, cell, "nobody", 1)
-    backlog.hold(cell, Kind.CAST, add, None)
+    backlog.hold(world, cell, Kind.CAST, add, None)
     asked(stage, backlog.refuse_held, world, cell)
     asked(stage, digest.waiting, (1, SentInput(history, 1), Pending()))
     asked(stage, runs_room.not_recorded, "k", ValueError("x"))

@@ -333,8 +333,12 @@ def cut_off(stage: Stage) -> None:
     """A child on another computer that cannot be started, and what is asked of it."""
     node = stage.node
     links = stage.links
-    links.refusing["far"] = [Launched("far", ok=False, reason="noconnection", detail="as asked")]
+    away = Launched("far", ok=False, reason="noconnection", detail="as asked")
+    links.refusing["far"] = [away, away]
     links.end("far", "noconnection")
+    stage.do("run")
+    stage.act("a node comes", links.node, "n2", up=True)
+    stage.do("run")
     stage.act("run 9 s", node.run, 9.0)
     stage.do("stop_process", "far")
     stage.do("kill", "inner")

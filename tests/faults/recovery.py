@@ -16,12 +16,14 @@ from ssm_cli import (
     GenServer,
     Ignore,
     Info,
+    MemoryStore,
     NoReply,
     Ok,
     Reply,
     StartTimer,
     StateMachine,
     Stop,
+    StorageError,
     Supervisor,
     TimeoutAfter,
     Worker,
@@ -281,6 +283,10 @@ def quarantine(stage: Stage) -> None:
     stage.do("cast", "a", b"crash")
     stage.do("run")
     stage.do("release_input", 99)
+    if isinstance(stage.store, MemoryStore):
+        stage.store.failing = StorageError("full")
+        stage.do("release_input", 1)
+        stage.store.failing = None
     for number in (1, 2):
         stage.do("release_input", number)
     stage.call("a", b"crash")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
+import re
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,10 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.behaviour.effects import Exit
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.past import opened
+from ssm_cli.history import journalled
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
@@ -388,6 +395,107 @@ def test_a_record_older_than_the_saved_states_is_told_of_as_that(
         "`ssm data export` prints the older inputs that are kept"
     )
     assert '"Store x 1"' in ssm("data", "export", "--data", str(data)).stdout
+
+
+BULK, MOST = 100_000, 2_000_000
+
+
+def bulky(message: str, state: dict[str, str]) -> Any:
+    if message == "end":
+        return state, "Ok", [Exit("normal")]
+    return {"last": message, "bulk": message.ljust(BULK)}, "Ok"
+
+
+def bulky_tree() -> Any:
+    machine = StateMachine(step=bulky, init=lambda *_: {"last": ""})
+    workers = [Worker(name, machine, persist="journal") for name in ("one", "two", "idle")]
+    pool = Supervisor("pool", "simple_one_for_one", [Worker("w", machine, persist="journal")])
+    return Supervisor("root", intensity=99, children=[*workers, pool])
+
+
+@pytest.fixture
+def bulk(tmp_path: Path) -> Path:
+    """The data of a tree whose states are large; one child of its pool has gone early on."""
+    with FolderStore(tmp_path / "bulk") as store:
+        node = Node(bulky_tree(), clock=ManualClock(), store=store, history=1000).start()
+        for label in "xy":
+            node.start_child("pool", label)
+        node.call("idle", "once")
+        node.call("pool:x", "x")
+        node.terminate_child("pool", "pool:y")
+        for number in range(90):
+            node.call("one" if number % 3 else "two", f"m{number}")
+    return tmp_path / "bulk"
+
+
+def opened_bulk(folder: Path, most: int) -> tuple[Node, Timeline, list[int]]:
+    left = list[int]()
+    with FolderStore(folder, writing=False) as store:
+        node, troubles = journalled_node(store, bulky_tree(), "root", most, left.append)
+    assert troubles == []
+    return node, Timeline(node, str), left
+
+
+def test_of_a_journal_with_large_states_the_last_records_are_held_and_the_others_told_of(
+    bulk: Path,
+) -> None:
+    whole, all_of_it, none = opened_bulk(bulk, 10**9)
+    node, past, left = opened_bulk(bulk, MOST)
+    every, kept = records_of(all_of_it), records_of(past)
+    assert none == []
+    assert MOST // BULK // 2 < len(kept) < 2 * MOST // BULK
+    assert kept == every[-len(kept) :]
+    assert left[0] >= len(every) - len(kept)
+    first, last = node.first_record(), node.record
+    assert first == kept[0]["record"] - 1
+    for record in range(first, last + 1):
+        then, all_then = node.at(record), whole.at(record)
+        for name in ("one", "two", "idle", "pool:x"):
+            assert then.get_state(name) == all_then.get_state(name), (record, name)
+        assert [one.id for one in then.which_children("pool")] == [
+            one.id for one in all_then.which_children("pool")
+        ]
+    with pytest.raises(Forgotten, match=f"left out here, .* from record {first} on; `ssm data exp"):
+        node.at(first - 1)
+
+
+def test_what_a_large_journal_holds_does_not_grow_with_it(bulk: Path) -> None:
+    with FolderStore(bulk, writing=False) as store:
+        tracemalloc.start()
+        try:
+            node, _ = journalled_node(store, bulky_tree(), "root", MOST)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert node.record > 90
+    assert held < 2 * MOST < 90 * BULK
+
+
+@pytest.mark.parametrize("most", [1, 16, 90])
+def test_only_so_many_records_are_held(
+    bulk: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = records_of(opened_bulk(bulk, 10**9)[1])
+    monkeypatch.setattr(journalled, "MOST_RECORDS", max(16, most))
+    node, past, left = opened_bulk(bulk, 10**9)
+    kept = records_of(past)
+    assert kept == every[-len(kept) :]
+    assert 1 <= len(kept) <= max(16, most)
+    assert left[0] > 0
+    assert node.get_state("idle")["last"] == "once"
+
+
+def test_opening_a_large_journal_says_what_is_left_out(
+    bulk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journalled, "MOST_RECORDS", 20)
+    stderr = io.StringIO()
+    env = Environment(io.StringIO(), io.StringIO(), stderr, {})
+    tree = bulk.parent / "t.py"
+    tree.write_text("from tests.history.test_journalled import bulky_tree as tree\n")
+    opened(env, bulk, str(tree))
+    said = r"\d+ older records of these left out, as at most 20 records, and about 64 MiB of inputs"
+    assert re.search(said, stderr.getvalue())
 
 
 def test_code_that_steps_to_something_else_is_named(folder: Path) -> None:

@@ -152,13 +152,14 @@ async def serve(
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
     history: int = 0,
+    store: Any = None,
 ) -> AsyncIterator[Served]:
     """A tree with one door on TCP, up while the block runs."""
     spec = load_tree(ROOT / tree) if isinstance(tree, str) else tree
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     opened = asyncio.Event()
     entrance = Entrance(sock, gate=gate, tls=tls, limits=limits)
-    node = Node(spec, name="kv", history=history).start()
+    node = Node(spec, name="kv", history=history, store=store).start()
     served = ServedNode(node, entrances=(entrance,), eager=True, opened=opened.set)
     serving = asyncio.create_task(served.serve())
     try:

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from ssm_cli import Cast, StateMachine, Supervisor, Worker
-from ssm_cli.commands.execute import aexecute
+from ssm_cli.commands.execute import aexecute, execute
 from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.records import instant
 from ssm_cli.commands.routes import PAST, Role
+from ssm_cli.errors import CommandError
 from ssm_cli.history import scratch
 from ssm_cli.http.access import Gate
 from ssm_cli.http.app import refuse_elsewhere
@@ -21,6 +23,8 @@ from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.routes import ROUTES
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.api import NodeApi
+from ssm_cli.simulation.asking import with_futures
 from tests.history.reload.desk import Desk
 from tests.http.serving import Served, serve
 
@@ -208,6 +212,42 @@ def test_a_prompt_of_another_process_says_that_a_fork_was_stopped(
                 command = msgspec.structs.replace(command, at="fork1")
                 result = await aexecute(command, near)
                 assert "too much happens in a fork" in result.lines[-1], line
+
+    asyncio.run(main())
+
+
+LONG = "9" * 5_000
+NUMBERED = [
+    f"at {LONG}", f"why {LONG}", f"diff 1 {LONG}", f"fork {LONG}", f"without {LONG}",
+    f"edit {LONG} Lookup x", f"shrink {LONG}", f"record {LONG}", f"back {LONG}", f"keep kv2 {LONG}",
+    f"history -n {LONG}", f"state kv2 --at {LONG}", f"advance {LONG}",
+    f"chaos --seed {LONG}", f"fuzz kv2 --from {LONG}", f"advance {LONG}s",
+    f"shadow kv2 --code x.py --for {LONG}", f"at {'0' * 5_000}1", f"at {'9' * 40}",
+    f"at {'9' * 41}",
+]  # fmt: skip
+
+
+def test_a_long_number_is_answered_alike_near_and_attached() -> None:
+    def answer(line: str, api: NodeApi) -> tuple[int, str]:
+        try:
+            command = parse_line(line, ("kv2",))
+        except CommandError as error:
+            return 2, str(error)
+        assert command is not None
+        result = execute(command, api)
+        return result.exit_code, "" if "longer" in result.lines[-1] else result.lines[-1]
+
+    async def main() -> None:
+        async with serve(history=100) as served:
+            with_futures(served.node, instant)
+            await served.call("kv2", "Store x 1")
+            far = HttpNode(Address(host="127.0.0.1", port=served.port))
+            for line in NUMBERED:
+                code, said = answer(line, served.node)
+                found, told = await asyncio.to_thread(answer, line, far)
+                assert (found, told or said) == (code, said), line[:30]
+                assert code in (0, 2, 4), line[:30]
+            far.connection.close()
 
     asyncio.run(main())
 

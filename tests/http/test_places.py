@@ -156,3 +156,14 @@ def test_a_folder_of_somebody_else_is_not_trusted(environ: dict[str, str]) -> No
     os.chown(folder, 12_345, -1)
     with pytest.raises(CommandError, match="belongs to somebody else"):
         find(environ)
+
+
+@pytest.mark.parametrize("name", [None, "shop"])
+def test_where_a_cluster_is_named_and_no_tree_runs_here_it_is_said_how_to_call_there(
+    name: str | None, environ: dict[str, str]
+) -> None:
+    with pytest.raises(NoTree) as here:
+        find(environ, name=name)
+    assert "--cluster" not in str(here.value)
+    with pytest.raises(NoTree, match="in the cluster of SSM_CLUSTER call with `--cluster URL`"):
+        find(environ | {"SSM_CLUSTER": "nats://h:4222"}, name=name)

@@ -278,7 +278,7 @@ def test_tcp_needs_a_token_and_the_client_finds_it(shell: Shell) -> None:
     assert shell.run("call", "--url", url, "kv1", "Store x 1") == "Ok\n"
     shell.environ["SSM_TOKEN"] = "wrong" * 5
     assert "no valid token" in shell.run("call", "--url", url, "kv1", "Lookup x", code=8)
-    assert "no valid token" in shell.run("tree", "--url", url, code=8)
+    assert "no valid token; `ssm login`" in shell.run("tree", "--url", url, code=8)
     del shell.environ["SSM_TOKEN"]
     assert shell.run("stop", "--url", url) == "ok\n"
 

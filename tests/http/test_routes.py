@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ssm_cli import StateMachine, Supervisor, Worker
+from ssm_cli import MemoryStore, StateMachine, Supervisor, Worker
 from ssm_cli.commands.handlers import value_of
 from ssm_cli.commands.routes import Route
 from ssm_cli.commands.verb import Parameter
@@ -32,6 +32,8 @@ from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.simulation.asking import with_futures
 from ssm_cli.spec.model import SupervisorSpec
 from tests.http.serving import serve
+from tests.runtime.durable.parts import failing, worker
+from tests.runtime.durable.parts import tree as durable
 from tests.thorough import tries
 
 KV4 = '{worker: kv4, start: "ssm_cli.machines.kv:kv_store"}'
@@ -300,3 +302,26 @@ def test_every_route_refuses_a_key_of_the_query_that_it_does_not_have() -> None:
     assert all("no `nosuch`" in answer["error"]["message"] for answer in answers)
     (answer,) = run([("GET", "/v1/log?lst=3", "", 400)], "trees/kv.yaml")
     assert answer["error"]["message"] == "/v1/log takes no `lst`; did you mean `last`?"
+
+
+def test_an_input_whose_release_cannot_be_written_is_no_missing_one() -> None:
+    store = MemoryStore()
+
+    async def main() -> None:
+        book = worker("a", quarantine=1, codec="json")
+        async with serve(durable(book, on_storage_error="refuse"), store=store) as served:
+            boom = json.dumps({"type": "Boom", "n": 0})
+            assert (await served.call("a", boom))[0] == 500
+            for number in ("2", "x", "9" * 5000):
+                got, answer, _ = await served.ask("DELETE", f"/v1/quarantine/{number}")
+                assert (got, answer["error"]["type"]) == (404, "HttpError"), number[:9]
+            failing(store)
+            got, answer, _ = await served.ask("DELETE", "/v1/quarantine/1")
+            assert (got, answer["error"]) == (
+                507, {"type": "StorageError", "message": "input 1 stays in quarantine: no room"},
+            )  # fmt: skip
+            assert len((await served.ask("GET", "/v1/quarantine"))[1]) == 1
+            failing(store, None)
+            assert (await served.ask("DELETE", "/v1/quarantine/1"))[0] == 200
+
+    asyncio.run(main())

@@ -165,6 +165,22 @@ def test_an_idle_tree_tells_it_and_goes_on(world: World) -> None:
     assert "restarting" not in told
 
 
+def test_a_server_that_is_away_is_told_by_its_name_and_so_is_its_return(world: World) -> None:
+    world.start()
+    servers = world.servers
+    assert servers is not None
+    before = link_pid()
+    servers.kill(0)
+    world.until(lambda: seen(world) == [False])
+    (told,) = [news.detail for news in world.news if isinstance(news, LinkSeen)]
+    assert told == f"there is no connection to the cluster at {servers.url}"
+    servers.start(0)
+    world.until(lambda: seen(world) == [False, True])
+    world.until(is_back(world))
+    assert link_pid() == before
+    assert not world.ended()
+
+
 def test_while_the_cluster_is_away_calls_say_which_and_nothing_is_counted(
     world: World,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import (
+    Backoff,
     Busy,
     CallTimeout,
     DecodeError,
@@ -25,6 +26,7 @@ from ssm_cli import (
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.text import tree_lines
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.shell.interpret import names_to_call
 from ssm_cli.runtime.remote.ports import Launched, Outcome
@@ -167,10 +169,88 @@ def test_a_start_that_fails_for_what_passes_is_tried_again_later_and_not_counted
         node.run()
         assert node.tree().children[1].state == "restarting"
         for _ in range(10):
-            clock.advance_s(0.5)
+            clock.advance_s(5.0)
             node.run()
         assert node.tree().children[1].state == "running"
+        assert node.tree().children[1].restarts == 1
         assert node.tree().budget_left == 0
+        told = [event for event in events(node) if event.endswith((" restarting", " start_failed"))]
+        assert told == ["shop restarting", "billing start_failed"]
+
+
+def away(detail: str) -> Launched:
+    return Launched("billing", ok=False, reason="no_node", detail=detail)
+
+
+def asked_at(node: Node, links: FakeLinks, clock: ManualClock, within_s: int) -> list[float]:
+    """After how many seconds a child is asked for; each try is refused."""
+    begun_s, left, found = clock.now_s(), len(links.refusing["billing"]), []
+    for _ in range(within_s * 4):
+        clock.advance_s(0.25)
+        node.run()
+        if len(links.refusing["billing"]) < left:
+            left = len(links.refusing["billing"])
+            found.append(clock.now_s() - begun_s)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("remote", "tries"),
+    [
+        pytest.param({}, [0.5, 1.5, 3.5, 7.5, 12.5, 17.5], id="without a back-off of its own"),
+        pytest.param({"backoff": Backoff(1000, 2, 8000, 0.0)}, [2.0, 6.0, 14.0], id="with one"),
+    ],
+)
+def test_what_no_node_takes_is_asked_for_more_and_more_seldom(
+    remote: dict[str, Any], tries: list[float]
+) -> None:
+    node, links, clock = shop(**remote)
+    with node:
+        links.refusing["billing"] = [away("no node")] * 99
+        links.end("billing", "killed")
+        node.run()
+        while len(links.refusing["billing"]) == 99:  # its own back-off goes before the first try
+            clock.advance_s(1.0)
+            node.run()
+        assert asked_at(node, links, clock, 20) == tries
+
+
+@pytest.mark.parametrize("news", ["a node", "the link"])
+def test_what_no_node_takes_is_asked_for_at_once_when_there_is_news(news: str) -> None:
+    node, links, clock = shop()
+    with node:
+        links.refusing["billing"] = [away("no node")] * 9
+        links.end("billing", "killed")
+        node.run()
+        while len(links.refusing["billing"]) > 2:
+            clock.advance_s(0.25)
+            node.run()
+        links.refusing["billing"] = [away("no node")]
+        if news == "a node":
+            links.node("n3", up=True)
+        else:
+            links.break_off()
+            links.break_off(up=True)
+        node.run()
+        assert links.refusing["billing"] == []
+        clock.advance_s(1.0)  # that node was not ready: again soon
+        node.run()
+        assert node.tree().children[1].state == "running"
+        assert node.call("billing.invoice", b"x") == b"got x"
+
+
+def test_another_reason_why_no_node_takes_it_is_told_once() -> None:
+    node, links, clock = shop()
+    with node:
+        links.refusing["billing"] = [away(why) for why in ("a", "a", "a", "b", "b")]
+        links.end("billing", "killed")
+        for _ in range(9):
+            node.run()
+            clock.advance_s(5.0)
+        told = [str(r.detail["error"]) for r in node.reports() if r.event == "start_failed"]
+        assert ["'a'" in one for one in told] == [True, False], told
+        assert node.tree().children[1].state == "running"
+        assert node.tree().children[2].state == "running"
 
 
 def test_a_first_start_that_fails_stops_what_has_started() -> None:
@@ -206,6 +286,53 @@ def test_unreachable_is_a_state_and_no_death() -> None:
         node.run()
         assert node.tree().children[1].state == "running"
         assert node.call("billing.invoice", b"x") == b"got x"
+
+
+def whys(node: Node) -> list[Any]:
+    return [r.detail.get("why") for r in node.reports() if r.event == "unreachable"]
+
+
+def test_where_it_is_known_why_it_is_not_reached_the_tree_and_the_log_say_so_once() -> None:
+    node, links, _ = shop()
+    with node:
+        links.link("billing", reachable=False)
+        for why in ("n1 has zone=a, wanted zone=b", "n1 has zone=a, wanted zone=b", "no node"):
+            links.link("billing", reachable=False, why=why)
+            links.link("billing", reachable=False)  # said every second; it has changed nothing
+            node.run()
+            assert node.tree().children[1].why == why
+        assert whys(node) == [None, "n1 has zone=a, wanted zone=b", "no node"]
+        assert "running" not in tree_lines(node.tree())[3]
+        assert "unreachable" in tree_lines(node.tree())[3]
+        assert ": no node" in tree_lines(node.tree())[3]
+        links.link("billing", reachable=True)
+        node.run()
+        assert node.tree().children[1].why == ""
+
+
+def test_while_the_servers_are_away_they_are_named_and_not_the_nodes() -> None:
+    node, links, _ = shop()
+    with node:
+        links.break_off(detail="there is no connection to nats://h:1")
+        links.link("billing", reachable=False)
+        node.run()
+        assert whys(node) == ["there is no connection to nats://h:1"]
+        assert node.tree().children[1].why == "there is no connection to nats://h:1"
+        links.break_off(up=True)
+        links.link("billing", reachable=True)
+        node.run()
+        assert node.tree().children[1].why == ""
+
+
+def test_what_no_node_takes_says_why_and_when_it_is_tried_again() -> None:
+    node, links, _ = shop()
+    with node:
+        links.refusing["billing"] = [away("n1 has zone=a, wanted zone=b")]
+        links.end("billing", "killed")
+        node.run()
+        billing = node.tree().children[1]
+        assert (billing.state, billing.delay_ms) == ("restarting", 500.0)
+        assert billing.why == "n1 has zone=a, wanted zone=b"
 
 
 @pytest.mark.parametrize("broke", [True, False])

@@ -13,6 +13,7 @@ import pytest
 from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.behaviour.results import Exited, Ignore
 from ssm_cli.runtime.engine.crashes import KEPT_CRASHES
+from ssm_cli.runtime.reports import MOST_TEXT
 from ssm_cli.runtime.views import CrashReport, Report
 from ssm_cli.spec.model import Backoff, SupervisorSpec
 
@@ -239,3 +240,42 @@ def test_a_reader_that_fails_among_the_reports_of_a_crash_is_let_go_and_others_h
         assert [report.event for report in read] == [
             "crashed", "terminating", "terminated", "restarting", "starting", "started",
         ]  # fmt: skip
+
+
+class Mine(ValueError):
+    """An error of the user's, whose text is made with care."""
+
+
+class Shown(KeyError):
+    """The same, of a kind that shows what it was given."""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("plain",), (), ("",), ("two", "texts"), (10**5_000, "text"), (7,), (10**5_000,),
+        ("x" * 5_000,), ("caf\xe9",), ("caf\udce9" * 500,), ("line\nnext\x00",), (b"\xff",),
+        (None,), ([],),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kinds", [(ValueError, Mine), (KeyError, Shown)])
+def test_an_error_of_pythons_own_says_at_a_glance_what_it_says_by_a_closer_look(
+    kinds: tuple[type[Exception], type[Exception]], said: tuple[Any, ...]
+) -> None:
+    def fail(kind: type[Exception] | None, state: int) -> Any:
+        if kind is not None:
+            raise kind(*said)
+        return state, state
+
+    machine = StateMachine(step=fail, init=lambda _name, _args: 0)
+    first, second = (kind.__name__ for kind in kinds)
+    shown = f"<{first} that", f"<{second} that"
+    with Node(Supervisor("root", children=[Worker("one", machine)], intensity=9)) as node:
+        node.call("one", None)  # the time of the first is taken, in a frame of its own
+        glance, look = (straight(node, kind) for kind in kinds)
+        assert str(glance).replace(first, second, 1).replace(*shown) == str(look)
+        assert str(glance).encode()
+        errors = [one.detail["error"] for one in node.reports() if one.event == "crashed"]
+        texts = [one["message"].replace(*shown) for one in errors]
+        assert texts[0] == texts[1]
+        assert len(errors[0]["message"]) <= MOST_TEXT

@@ -388,6 +388,19 @@ def test_a_child_that_is_terminated_during_its_back_off_tells_the_callers_that_w
             asked.result()
 
 
+def test_a_tree_and_its_fork_that_stop_during_a_back_off_report_the_casts_that_wait() -> None:
+    clock = ManualClock()
+    node = tree_of(worker("a", backoff=Backoff(initial_ms=1000)), worker("b"), clock=clock)
+    with node:
+        node.cast("a", fail)
+        node.cast("a", add(1))
+        node.run()
+        other = node.fork()
+        other.stop()
+    for one in (node, other):
+        assert dropped(one) == ["a"]
+
+
 def test_effects_to_a_worker_in_its_back_off_are_served_by_its_next_life_or_reported() -> None:
     clock = ManualClock()
     children = [listing("a", backoff=Backoff(initial_ms=100)), worker("b")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -11,13 +12,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ssm_cli import FolderStore, StorageDamaged, StorageError, StorageInUse
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.storage.database import APPLICATION
-from ssm_cli.storage.folder import copied, is_locked
+from ssm_cli.storage.folder import copied
+from ssm_cli.storage.lock import is_locked
 from ssm_cli.storage.witness import Witness, checksum, said_in
 from tests.storage.contract import StoreContract, Told
 
@@ -33,6 +37,35 @@ class TestFolderStore(StoreContract):
     def make(self) -> Store:
         self.opened.append(FolderStore(self.path))
         return self.opened[-1]
+
+
+MOST_ENTRIES = 100_000  # a tick may take a second
+
+
+def standing(descriptor: int) -> Any:
+    """`os.fstat` on a file system whose clock stands still: one tick, however much happens."""
+    facts = os.stat(descriptor)
+    told = {name: getattr(facts, name) for name in dir(facts) if name.startswith("st_")}
+    return SimpleNamespace(**told | {"st_ctime_ns": 7, "st_mtime_ns": 7})
+
+
+def until_settled(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write entries until one is written without a look at the lock by its path."""
+    look, looks = os.stat, []
+
+    def looked(*given: Any) -> os.stat_result:
+        looks.append(given)
+        return look(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.stat", looked)
+        for _ in range(MOST_ENTRIES):
+            before, told = len(looks), Told()
+            store.append(store.last() + 1, b"one", told)
+            assert told.answers == [None]
+            if len(looks) == before:
+                return
+    raise AssertionError("the lock is looked at by its path for each entry")
 
 
 def filled(path: Path, entries: int = 3) -> Path:
@@ -124,6 +157,67 @@ def test_a_folder_that_is_removed_is_an_error_that_names_it(tmp_path: Path) -> N
         told = Told()
         store.append(2, b"new", told)
         assert str(tmp_path / "data" / "lock") in str(told.answers[0])
+
+
+@pytest.mark.parametrize("how", ["unlink", "replace", "move", "move the folder"])
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_lock_that_is_out_of_place_is_noticed_by_the_next_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, *, settled: bool
+) -> None:
+    (folder := tmp_path / "data").mkdir()
+    with FolderStore(folder) as store:
+        if settled:
+            until_settled(store, monkeypatch)
+        else:
+            monkeypatch.setattr("os.fstat", standing)
+            store.append(1, b"one", Told())
+        last, told = store.last(), Told()
+        match how:
+            case "unlink":
+                (folder / "lock").unlink()
+            case "replace":
+                (tmp_path / "other").touch()
+                (tmp_path / "other").replace(folder / "lock")
+            case "move":
+                (folder / "lock").rename(folder / "old")
+            case _:
+                folder.rename(tmp_path / "old")
+        store.append(last + 1, b"new", told)
+        assert "lock was removed or replaced" in str(told.answers[0])
+        assert store.last() == last
+
+
+def test_a_lock_is_good_whatever_else_changes_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FolderStore(tmp_path / "data") as store:
+        until_settled(store, monkeypatch)
+        (tmp_path / "data" / "notes").touch()
+        (tmp_path / "data" / "notes").unlink()
+        (tmp_path / "data").chmod(0o755)
+        until_settled(store, monkeypatch)
+
+
+def test_a_folder_above_that_is_moved_is_noticed_as_a_state_is_saved(tmp_path: Path) -> None:
+    with FolderStore(tmp_path / "above" / "data") as store:
+        store.append(1, b"new", Told())
+        (tmp_path / "above").rename(tmp_path / "moved")
+        told = Told()
+        store.put({"k": b"w"}, told)
+        assert "lock was removed or replaced" in str(told.answers[0])
+
+
+def test_a_folder_that_cannot_be_opened_for_want_of_descriptors_is_let_go(tmp_path: Path) -> None:
+    filled(tmp_path)
+    free, limits = os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))  # room for the lock alone
+    try:
+        with pytest.raises(StorageError, match=r"cannot open .*: Too many open files"):
+            FolderStore(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not is_locked(tmp_path)
 
 
 def test_a_fork_does_not_write_for_its_parent(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ssm_cli.commands.results import Result
     from ssm_cli.spec.model import RemoteSpec
 
-HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
+HEAD = ("NODE", "STATE", "HOST", "PID", "VERSION", "LABELS", "SUBTREES")
 
 
 def with_cluster(
@@ -100,7 +100,8 @@ def _row(seen: Member) -> tuple[str, ...]:
     labels = " ".join(f"{key}={value}" for key, value in seen.advert.labels.items())
     hosted = " ".join(f"{one.tree}/{one.subtree}#{one.epoch}" for one in seen.hosted)
     advert = seen.advert
-    return advert.node, node_state(seen), advert.host, str(advert.pid), labels or "-", hosted or "-"
+    where = advert.node, node_state(seen), advert.host, str(advert.pid), advert.version or "-"
+    return *where, labels or "-", hosted or "-"
 
 
 def _record(seen: Member) -> dict[str, object]:
@@ -182,7 +183,7 @@ async def _called(
     return await result_of(command, asked, log)
 
 
-def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[str]:
+def where_to(env: Environment, url: str | None, specs: list[RemoteSpec], folder: Path) -> list[str]:
     """Tell which node would host each remote child now, and which of its limits do not fit.
 
     Nothing is told of nodes if no cluster answers.
@@ -196,7 +197,7 @@ def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[st
 
     lines, servers = [], 0
     try:
-        found, servers = with_cluster(env, None, "look", ask)
+        found, servers = with_cluster(env, url, "look", ask)
     except NoTree as error:
         lines.append(f"where remote children would go is not known: {error}")
     else:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ssm_cli.cluster.agent.child import Child
     from ssm_cli.cluster.agent.draining import Draining
+    from ssm_cli.cluster.jetstream.cluster import NatsCluster
     from ssm_cli.cluster.jetstream.embedded import Embedded
     from ssm_cli.cluster.jetstream.wire import Access
     from ssm_cli.cluster.owner.host import Job
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 5.0  # for a server that another node is just starting
 LOOK_S = 0.05
+CUT_S = 1.0  # between two looks whether the cluster is reached
 
 
 def run_node(
@@ -71,8 +73,25 @@ async def _node(
         kept_by = f"nats-server {connection.version}, kept by {kept} server{'s' * (kept > 1)}"
         shown = " ".join(f"{key}={value}" for key, value in labels.items())
         up = f"node {name} in the cluster at {access.url}, {kept_by}, {shown}".rstrip(", ")
+        watching = asyncio.ensure_future(_tell_cuts(env, connection, name))
+        closing.callback(watching.cancel)
         await agent.run(stop, partial(_say, env, up))
     return ExitCode.DONE
+
+
+async def _tell_cuts(env: Environment, connection: NatsCluster, name: str) -> None:
+    """Say when the cluster is reached no more, and when it is again, until cancelled."""
+    reached = True
+    while True:
+        await connection.time.sleep_s(CUT_S)
+        if connection.connected() == reached:
+            continue
+        reached = not reached
+        if reached:
+            _say(env, f"node {name} is in the cluster again")
+        else:
+            lost = f"node {name} has lost the cluster at {connection.urls}"
+            _say(env, f"{lost}; what it hosts stands still once its lease is over; it tries again")
 
 
 def _stopped_by_signals(draining: Draining) -> asyncio.Event:

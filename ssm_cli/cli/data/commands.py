@@ -203,7 +203,7 @@ def _let_go(env: Environment, folder: Path, number: int, *, again: bool, asks: b
         What was done, a line each; nothing where nobody consented.
     """
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
-    from ssm_cli.storage.folder import is_locked  # noqa: PLC0415 - as above
+    from ssm_cli.storage.lock import is_locked  # noqa: PLC0415 - as above
 
     if is_locked(folder):
         return _let_go_live(env, folder, number, again=again, asks=asks)
@@ -243,7 +243,7 @@ def _let_go_live(
 def _running_on(env: Environment, folder: Path) -> HttpNode:
     """Return a client of the tree that writes in a folder; raises `StorageError` if none does."""
     from ssm_cli.http.client.find import find, running_trees  # noqa: PLC0415 - as above
-    from ssm_cli.storage.folder import owner_in  # noqa: PLC0415 - as above
+    from ssm_cli.storage.lock import owner_in  # noqa: PLC0415 - as above
 
     pid = owner_in(folder)
     for tree in running_trees(env.environ, list[str]().append):

@@ -22,7 +22,8 @@ from ssm_cli.storage.contents import (
     numbered,
     state_shown,
 )
-from ssm_cli.storage.folder import FolderStore, is_locked
+from ssm_cli.storage.folder import FolderStore
+from ssm_cli.storage.lock import is_locked
 from ssm_cli.storage.owner import embedded, owner_of
 
 MOST_LABELS = 20  # of a pool in a line

@@ -157,14 +157,13 @@ class Agent:
                 if child is None or child.job.start.epoch != epoch:
                     self._spawn(self._ends.tell_again(asked))
             case Fits(spec):
-                _say(answer, self._fit(spec))
+                _say(answer, FULL if self._is_full() else _has_code(spec, self._folder))
             case _:
                 detail = f"an order of another ssm than the node's, which is {self._advert.version}"
                 _say(answer, Said(ok=False, reason="undecodable", detail=detail))
 
-    def _fit(self, spec: str) -> Said:
-        full = self._advert.draining or len(self._children) >= MOST_HOSTED
-        return FULL if full else _has_code(spec, self._folder)
+    def _is_full(self) -> bool:
+        return self._advert.draining or len(self._children) >= MOST_HOSTED
 
     def _hosted(self) -> list[Hosted]:
         return [
@@ -210,9 +209,10 @@ class Agent:
                 return held
             child = self._children[key] = self._begin(start, held)
         told = await begun(child, self._cluster.time)
-        ok, boot = told.event == "started", self._advert.boot
+        absent = told.reason == "undef" and not _has_code(start.spec, self._folder).ok
         return Said(
-            ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch, boot=boot
+            ok=told.event == "started", reason=told.reason, detail=told.detail, epoch=start.epoch,
+            boot=self._advert.boot, absent=absent,
         )  # fmt: skip
 
     async def _hold(self, start: Start) -> Holding | Said:
@@ -244,13 +244,13 @@ class Agent:
         return child
 
     async def _refusal(self, start: Start) -> Said | None:
-        """Return why a subtree is not started: no room, no code, no lease of its parent for it.
+        """Return why a subtree is not started: no room, or no lease of its parent asks for it.
 
         Orders are messages without a sender. The lease is its proof: only who may place subtrees
         can write one, and it names this node, the epoch, the revision and the code.
         """
-        if not (fit := self._fit(start.spec)).ok:
-            return fit
+        if self._is_full():
+            return FULL
         cells = await self._cluster.cells(names.leases(start.tree), start.replicas)
         found = await cells.get(start.subtree)
         if isinstance(found, Unknown):

@@ -9,7 +9,14 @@ import msgspec
 
 from ssm_cli.cluster.link.asking import ask, hosted_by
 from ssm_cli.cluster.link.placing import adverts
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, replicas_of
+from ssm_cli.cluster.ports import (
+    CallLost,
+    Cluster,
+    ClusterDenied,
+    ClusterError,
+    Unknown,
+    replicas_of,
+)
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
     Advert,
@@ -103,7 +110,10 @@ async def call(
     subtree, _, worker = name.partition(".")
     if not (subtree and worker):
         raise NoProc(f"{name} names no worker; one is SUBTREE.WORKER", worker=name, reason="noproc")
-    tree = tree or (await find_subtree(cluster, subtree, within_s=timeout_s))[1].tree
+    try:
+        tree = tree or (await find_subtree(cluster, subtree, within_s=timeout_s))[1].tree
+    except ClusterDenied as denied:
+        raise ClusterDenied(f"{denied}; with --name TREE nothing has to be looked up") from denied
     request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
         left_s = end_s - cluster.time.now_s()

@@ -22,7 +22,8 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ from ssm_cli.cluster.jetstream.wire import INSTALL, Access
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.cluster.protocol.roles import ClusterRole, inbox, permissions
 from ssm_cli.errors import SsmError
-from ssm_cli.private import open_private, read_secret, write_private
+from ssm_cli.private import open_private, read_secret, unwritten, write_private
 
 READY_S = 10.0
 POLL_S = 0.01
@@ -114,9 +115,14 @@ class Embedded:
         return 0 if self._process is None else self._process.pid
 
     def take(self) -> bool:
-        """Become the one who runs it; False where another process does already."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.fdopen(open_private(self._folder / "lock", os.O_RDWR | os.O_CREAT), "rb")
+        """Become the one who runs it; False where another process does already.
+
+        Raises:
+            StorageError, CommandError: its folder or the lock cannot be made.
+        """
+        with _written_in(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.fdopen(open_private(self._folder / "lock", os.O_RDWR | os.O_CREAT), "rb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -131,7 +137,16 @@ class Embedded:
         Raises:
             ClusterError: it ended, or does not come up in time.
             CommandError: others could have read the passwords, or written them.
+            StorageError, CommandError: a file of it cannot be written; it does not run.
         """
+        try:
+            with _written_in(self._folder):
+                await self._start()
+        except SsmError:
+            self.stop()
+            raise
+
+    async def _start(self) -> None:
         told = _told(self._folder)
         passwords = {
             role: told.get(role) or secrets.token_urlsafe(SECRET_BYTES) for role in ClusterRole
@@ -144,7 +159,6 @@ class Embedded:
                 break
             await asyncio.sleep(POLL_S)
         if not url:
-            self.stop()
             raise ClusterError(f"nats-server did not come up; see {self._folder / 'server.log'}")
         if told and told.get("url", url) != url:
             _complain(
@@ -165,9 +179,9 @@ class Embedded:
                 _complain(f"the nats-server at {self._url} hangs, and is started again")
                 self._process.kill()
                 self._process.wait()
-            if self._alive() or not (self._lock is not None or self.take()):
-                continue
             try:
+                if self._alive() or not (self._lock is not None or self.take()):
+                    continue
                 await self.start()
                 pause_s = KEEP_S
             except SsmError as error:
@@ -187,12 +201,15 @@ class Embedded:
         )  # fmt: skip
         write_private(config, text)
         with os.fdopen(open_private(self._folder / "server.log", flags), "wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the program that was looked at above
-                [self.program, "--config", str(config)],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - we have one thread, so it is safe
-                start_new_session=True,  # a Ctrl-C at the terminal is ours; the server ends last
-            )  # fmt: skip
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - that was looked at above
+                    [self.program, "--config", str(config)],
+                    stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - we have one thread, so it is safe
+                    start_new_session=True,  # a Ctrl-C is ours; the server ends last
+                )  # fmt: skip
+            except OSError as error:
+                raise ClusterError(f"{self.program} does not start: {error.strerror}") from error
 
     def _alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -217,6 +234,15 @@ class Embedded:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+@contextmanager
+def _written_in(folder: Path) -> Iterator[None]:
+    """Raise what says which file cannot be written, where the system raises that of one of it."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritten(error.filename or folder, error) from error
 
 
 def running_server(folder: Path, role: ClusterRole) -> Access | None:

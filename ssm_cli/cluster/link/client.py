@@ -33,6 +33,7 @@ from ssm_cli.cluster.link.frames import (
     NodeSeen,
     ParentWaits,
     PublishFar,
+    ServersSeen,
     StartChild,
     StopChild,
     Superseded,
@@ -247,11 +248,13 @@ class ClusterLinks:
                 if died:
                     self._causes.is_new(died, self._clock.now_s())
                 self._news.append(ports.Ended(child, epoch, reason))
-            case Linked(child, epoch, node, reachable, age_s):
+            case Linked(child, epoch, node):
                 known = self._jobs.get(child)
                 if known is not None:
                     self._jobs[child] = known[0], epoch, node
-                self._news.append(ports.Linked(child, epoch, node, reachable, age_s))
+                self._news.append(ports.Linked(*msgspec.structs.astuple(news)))
+            case ServersSeen(up, why):
+                self._seen(up=up, why=why)
             case _ if type(news) in TOLD:
                 self._news.append(TOLD[type(news)](*msgspec.structs.astuple(news)))
 
@@ -276,9 +279,14 @@ class ClusterLinks:
                 self._process.claimed()
             else:
                 self._fail()
-        if done.n == 0 and done.ok and self._down:
-            self._down = False
-            self._news.append(ports.LinkSeen(up=True))
+        if done.n == 0 and done.ok:
+            self._seen(up=True)
+
+    def _seen(self, *, up: bool, why: str = "") -> None:
+        """Tell that the cluster is reached again, or is not, unless that was told."""
+        if up is self._down:
+            self._down = not up
+            self._news.append(ports.LinkSeen(up, why))
 
     def _stopped(self, news: list[ports.Stopped]) -> None:
         for stopped in news:
@@ -302,9 +310,7 @@ class ClusterLinks:
         self._answers.lose(self._why)
         for child, (_, epoch, node) in self._jobs.items():
             self._news.append(ports.Linked(child, epoch, node, reachable=False, age_s=0.0))
-        if not self._down:
-            self._down = True
-            self._news.append(ports.LinkSeen(up=False, detail=self._why))
+        self._seen(up=False, why=self._why)
 
 
 def job_of(spec: RemoteSpec) -> ChildJob:

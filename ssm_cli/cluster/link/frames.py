@@ -117,6 +117,14 @@ class Linked(msgspec.Struct, frozen=True, tag=True):
     node: str
     reachable: bool
     age_s: float
+    why: str = ""
+
+
+class ServersSeen(msgspec.Struct, frozen=True, tag=True):
+    """The servers take what we write again, or do not, and why; said when it changes."""
+
+    up: bool
+    why: str = ""
 
 
 class ParentWaits(msgspec.Struct, frozen=True, tag=True):
@@ -178,6 +186,7 @@ News = (
     | Answered
     | Ended
     | Linked
+    | ServersSeen
     | NodeSeen
     | Alive
     | HeardFar

@@ -49,6 +49,7 @@ class Parenthood:
         replicas: how many servers keep the cell.
         waits: called with who is the parent, once we wait for it.
         move: called where a child is to go elsewhere, and with where the answer goes.
+        kept: called at each try to keep the lease, with why the servers do not take that, or "".
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Parenthood:
         replicas: int = 0,
         waits: Callable[[str], None] = lambda _: None,
         move: Callable[[Move, Answer], None] = lambda _, __: None,
+        kept: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._tree = tree
@@ -67,6 +69,7 @@ class Parenthood:
         self._replicas = replicas
         self._waits = waits
         self._move = move
+        self._kept = kept
         self._revision = 0
 
     async def take(self, *, takeover: bool = False) -> None:
@@ -132,7 +135,8 @@ class Parenthood:
         cells, time = await self._cells(), self._cluster.time
         while True:
             await time.sleep_s(self._me.ttl_s * RENEW)
-            while not isinstance(await self._write(cells, self._revision), int):
+            while not isinstance(done := await self._write(cells, self._revision), int):
+                self._kept(done.detail if isinstance(done, Unknown) else "")
                 found = await cells.get(self._tree)
                 if not isinstance(found, Unknown) and found[0] >= self._revision:
                     if (other := self._other(found[1])) is not None:
@@ -141,6 +145,7 @@ class Parenthood:
                 elif not isinstance(found, Unknown) and found[1] is None:
                     self._revision = found[0]  # the cells are lost
                 await time.sleep_s(self._me.ttl_s * RETRY)
+            self._kept("")
 
     def _other(self, data: bytes | None) -> Parent | None:
         known = None if data is None else parent_in(data)

@@ -36,6 +36,7 @@ from ssm_cli.cluster.link.frames import (
     Order,
     ParentWaits,
     PublishFar,
+    ServersSeen,
     StartChild,
     StopChild,
     Superseded,
@@ -58,6 +59,7 @@ QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
 BEAT_S = 1.0
 MOST_UNREAD_BYTES = 1024 * 1024  # for a tree that is busy; then links are not told of meanwhile
 MOST_HEARD_BYTES = 16 * 1024 * 1024  # of publishes, likewise; more are dropped
+CUT_TIMES = 3  # what we write is not taken so often: we are cut off
 MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
@@ -78,8 +80,10 @@ class Link:
         replicas = replicas_of(cluster)
         me = Parent(claim.id, claim.host, claim.pid, SLOW_S if replicas > 1 else QUICK_S)
         self._parenthood = Parenthood(
-            cluster, self._tree, me, replicas=replicas, waits=self._waits, move=self._on_move
-        )
+            cluster, self._tree, me, replicas=replicas, waits=self._waits, move=self._on_move,
+            kept=self._kept,
+        )  # fmt: skip
+        self._unkept = 0  # writes in a row that the servers have not taken
         self._is_parent = asyncio.Event()
         self._groups = GroupCast(
             cluster, self._tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
@@ -109,6 +113,13 @@ class Link:
             case CallChild():
                 work = self._look if order.worker == WHERE else self._call
                 self._spawn(work(order), self._calls)
+
+    def _kept(self, why: str) -> None:
+        """Tell when the servers do not take what we write, and when they do again."""
+        told = self._unkept >= CUT_TIMES
+        self._unkept = self._unkept + 1 if why else 0
+        if told != (self._unkept >= CUT_TIMES):
+            self.tell(ServersSeen(told, why))
 
     def _waits(self, by: str) -> None:
         self.tell(ParentWaits(by))

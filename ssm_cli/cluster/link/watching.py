@@ -100,7 +100,7 @@ class Watching:
         self._said_s = self._pinged_s = 0.0
         self._monitor: monitor.Monitor | None = None
         self.node = ""  # where it runs, or ran last
-        self._boot = self._beating = ""
+        self._boot = self._beating = self._why = ""  # why it was not placed again
         self._epoch = 0
         self._task: asyncio.Task[Any] | None = None  # that starts it, or heals it
         self._asking: set[asyncio.Task[None]] = set()
@@ -163,7 +163,7 @@ class Watching:
     def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
         self.node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
-        self.placing.lost = ""
+        self.placing.lost = self._why = ""
         self._look_away()
         self._monitor = monitor.Monitor(
             placed.epoch, self.job.ttl_s, self.job.takeover,
@@ -295,6 +295,7 @@ class Watching:
             died = self.node if grade == "absence" else ""
             self._tell(Ended(self.job.name, known.epoch, reason, died))
             return
+        self._why = f"it goes on at {node}" if node else ""
         self._say(reachable=False)
         self._task = asyncio.ensure_future(self._heal(node))
 
@@ -310,16 +311,15 @@ class Watching:
             if placed.reason.partition(":")[0] not in PASSES:
                 self._tell(Ended(self.job.name, self._epoch, placed.reason))
                 return
-            self._say(reachable=False)
             pause_s = min(2 * pause_s, HEAL_MOST_S) if placed.reason == why else HEAL_S
-            why = placed.reason  # for another reason it is tried again soon
+            why, self._why = placed.reason, placed.detail  # for another reason it is tried soon
+            self._say(reachable=False)
             await self._cluster.time.sleep_s(pause_s)
 
     def _say(self, reachable: bool) -> None:
-        known, age_s = self._monitor, 0.0
-        if known is not None:
-            age_s = known.lease.age_s(self._cluster.time.now_s())
-        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s))
+        known, now_s = self._monitor, self._cluster.time.now_s()
+        age_s = 0.0 if known is None else known.lease.age_s(now_s)
+        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s, self._why))
 
 
 async def placed_in_time(time: Time, place: Callable[[], Awaitable[Placed]]) -> Placed:

@@ -7,7 +7,8 @@ the cluster nothing while nobody looks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,11 +17,19 @@ from ssm_cli.cluster.agent.directory import Member, look
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterDenied, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Observed
-from ssm_cli.cluster.protocol.messages import Hosted, Lease, Reply, leased
+from ssm_cli.cluster.protocol.messages import (
+    STOPPED,
+    Hosted,
+    Lease,
+    Reply,
+    leased,
+    parent_in,
+)
 from ssm_cli.http.carried import Carried, CarriedAnswer
 
 AT_ONCE = 64  # questions under way
 ASK_S = 2.0  # for an answer
+IN_ORDER = {"normal", "shutdown", STOPPED, ""}  # why a subtree ended that is not to run
 Place = tuple[str, str]  # a tree and a subtree of it
 
 
@@ -29,10 +38,11 @@ class Subtree(msgspec.Struct, frozen=True):
 
     Attributes:
         node, epoch, pid: where it is hosted; "" and that of the lease where no node hosts it.
-        state: of its root; `silent` where it does not answer, `lost` where no node hosts it.
+        state: of its root; `silent` where it does not answer, `lost` where no node hosts it, and
+            it is to run.
         workers, restarts: in it.
         link_s: how long the answer took; None without one.
-        lease: None where it may not be read, or is not held.
+        lease: None where it may not be read; released where its owner has ended.
         lease_age_s: for how long it has been seen unchanged; None at the first look.
         why: what is wrong, for people.
     """
@@ -77,29 +87,55 @@ class Window:
         hosted = newest(members)
         trouble: list[str] = []
         leases: dict[Place, Lease] = {}
-        for tree in sorted({tree for tree, _ in hosted}):
-            try:
-                leases |= await self._leases(tree)
-            except ClusterDenied:
-                continue  # a viewer may not read them
-            except ClusterError as error:
-                trouble.append(f"the leases of {tree} cannot be read: {error}")
+        parents: set[str] = set()
+        with self._told(trouble, "the leases of the parents cannot be read"):
+            parents = await self._parents()
+        for tree in sorted({tree for tree, _ in hosted} | parents):
+            with self._told(trouble, f"the leases of {tree} cannot be read"):
+                leases |= await self._leases(tree, wanted=tree in parents)
         self._note({member.advert.node: member.advert.beat for member in members}, leases)
-        places = sorted({*hosted, *leases})
         found = await asyncio.gather(
-            *(self._subtree(place, hosted.get(place), leases.get(place)) for place in places)
+            *(self._subtree(place, *one, leases.get(place)) for place, one in hosted.items())
         )
-        self._seen = {place: seen for place, seen in self._seen.items() if place in set(places)}
-        return Overview(tuple(members), tuple(found), tuple(trouble))
+        found += [_lost(place, one) for place, one in leases.items() if place not in hosted]
+        known = {(one.tree, one.name): one for one in found}
+        self._seen = {place: seen for place, seen in self._seen.items() if place in known}
+        return Overview(tuple(members), tuple(known[p] for p in sorted(known)), tuple(trouble))
 
-    async def _leases(self, tree: str) -> dict[Place, Lease]:
-        """Return the leases of a tree that are held."""
-        cells = await self._cluster.cells(names.leases(tree), 0)
+    @contextmanager
+    def _told(self, trouble: list[str], what: str) -> Iterator[None]:
+        """Note what cannot be read; what a viewer may not read is left out."""
+        try:
+            yield
+        except ClusterDenied:
+            pass
+        except ClusterError as error:
+            trouble.append(f"{what}: {error}")
+
+    async def _entries(self, bucket: str) -> dict[str, bytes]:
+        cells = await self._cluster.cells(bucket, 0)
         found = await cells.entries()
         if isinstance(found, Unknown):
             raise (ClusterDenied if found.denied else ClusterError)(found.detail)
-        known = {(tree, key): leased(data) for key, data in found.items()}
-        return {place: one for place, one in known.items() if one is not None and not one.released}
+        return found
+
+    async def _parents(self) -> set[str]:
+        """Return the trees that have not ended in order: what they had may be hosted nowhere."""
+        found = await self._entries(names.PARENTS)
+        known = {tree: parent_in(data) for tree, data in found.items()}
+        return {tree for tree, one in known.items() if one is not None and not one.released}
+
+    async def _leases(self, tree: str, *, wanted: bool) -> dict[Place, Lease]:
+        """Return the leases of a tree that are held; if it is `wanted`, of what is to run, too."""
+        known = {
+            (tree, key): leased(d) for key, d in (await self._entries(names.leases(tree))).items()
+        }
+        return {
+            place: one
+            for place, one in known.items()
+            if one is not None
+            and not (one.released and (not wanted or one.reason.partition(":")[0] in IN_ORDER))
+        }
 
     def _note(self, beats: Mapping[str, int], leases: Mapping[Place, Lease]) -> None:
         """Note how old leases are: as old as the last beat of their nodes that was seen."""
@@ -115,14 +151,7 @@ class Window:
         age_s = None if seen is None else seen.age_s(self._cluster.time.now_s())
         return None if age_s is None or age_s != age_s else age_s  # noqa: PLR0124 - not a number
 
-    async def _subtree(
-        self, place: Place, hosted: tuple[str, Hosted] | None, lease: Lease | None
-    ) -> Subtree:
-        if hosted is None:
-            node, epoch = ("", 0) if lease is None else (lease.node, lease.epoch)
-            why = f"no node hosts it; its lease names {node}"
-            return Subtree(*place, "", epoch, state="lost", lease=lease, why=why)
-        node, one = hosted
+    async def _subtree(self, place: Place, node: str, one: Hosted, lease: Lease | None) -> Subtree:
         found = Subtree(
             *place, node, one.epoch, one.pid, lease=lease, lease_age_s=self._age_s(place)
         )
@@ -151,6 +180,13 @@ class Window:
         answer = msgspec.json.decode(said.output, type=CarriedAnswer)
         data = msgspec.json.decode(answer.body)
         return data if answer.status == 200 else str(data.get("error", data))
+
+
+def _lost(place: Place, lease: Lease) -> Subtree:
+    """Return what is to be said of a subtree that is to run and that no node hosts."""
+    ended = f"it has ended at {lease.node}, {lease.reason}"
+    why = f"no node hosts it; {ended if lease.released else f'its lease names {lease.node}'}"
+    return Subtree(*place, "", lease.epoch, state="lost", lease=lease, why=why)
 
 
 def newest(members: list[Member]) -> dict[Place, tuple[str, Hosted]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
@@ -32,7 +31,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import Recode, former_of
 from ssm_cli.runtime.performer.system import STATES
-from ssm_cli.spec.afresh import Modules
+from ssm_cli.spec.afresh import Modules, in_place
 
 OTHER_WAY = "put the old code into its file, and `reload`"
 PUT = (*STATES, "adopted")
@@ -69,6 +68,10 @@ class Undo:
         here = world.names.get(self.worker) is self.cell
         return here and callback_of(self.cell.spec.start) is callback_of(self.put)
 
+    def modules(self) -> Modules:
+        """Return the modules of before, by their names."""
+        return {old.__name__: old for _, old in self.loads.pairs}
+
     def at_once(self) -> Recode:
         """Return what undoes it before anything was served."""
         detail = {"was": self.code, "code": self.was}
@@ -102,32 +105,6 @@ class Undone:
             (sup.spec.id, old) for sup, old, put in self.pools
             if world.names.get(sup.spec.id) is sup and sup.spec.children[0].start is put
         ]  # fmt: skip
-
-
-class LeftBehind:
-    """The workers that went back while others of their files did not, and the loads they are of."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Any, Modules]] = {}
-
-    def note(self, world: World, workers: Iterable[Undo]) -> None:
-        """Remember that workers went back; those that have other code again are forgotten."""
-        starts = {cell.spec.id: cell.spec.start for cell in all_workers(world)}
-        known = self._known.items()
-        self._known = {name: one for name, one in known if starts.get(name) is one[0]}
-        for undo in workers:
-            loads = {old.__name__: old for _, old in undo.loads.pairs}
-            self._known[undo.worker] = undo.start, loads
-
-    def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
-        """Return the workers on loads of some modules that are not in use, each with its own."""
-        found: dict[str, Modules] = {}
-        for cell in all_workers(world):
-            start, loads = self._known.get(cell.spec.id, (None, {}))
-            old = {name: one for name, one in loads.items() if sys.modules.get(name) is not one}
-            if start is cell.spec.start and any(name in wanted for name in old):
-                found[cell.spec.id] = old
-        return found
 
 
 class Back:
@@ -235,20 +212,24 @@ class Back:
                 "waiting": self.waiting, "unfit": self.unfit, "left": 0, **found}  # fmt: skip
 
 
-def exchange(node: Node, pairs: Iterable[tuple[Changing | Back, Undo | Back]]) -> None:
+def exchange(
+    node: Node, modules: Modules, pairs: Iterable[tuple[Changing | Back, Undo | Back]]
+) -> None:
     """Have workers go on with other code, all or none of them.
 
-    Each comes with what undoes it, which is told the record of it.
+    Each comes with what undoes it, which is told the record of it. The code is of `modules`, which
+    are found by their names meanwhile: what is kept of a worker names its classes.
 
     Raises:
         SsmError: one of them cannot be; the others are as they were.
     """
     done: list[Undo | Back] = []
     try:
-        for one, back in pairs:
-            node.recode(one.worker, one.recode())
-            back.number = node.record
-            done.append(back)
+        with in_place(modules):
+            for one, back in pairs:
+                node.recode(one.worker, one.recode())
+                back.number = node.record
+                done.append(back)
     except SsmError:
         for back in reversed(done):
             node.recode(back.worker, back.at_once())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,29 +15,69 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_raised_by_code
-from ssm_cli.spec.afresh import file_of, is_of_users, load_afresh, stale_among
+from ssm_cli.spec.afresh import Modules, connected, file_of, is_of_users, load_afresh, stale_among
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.spec.modules import raised
 
 UNCHANGED = "nothing is changed, the old code runs on"
 
 
+class Home:
+    """The modules of one worker's code: where it is written and bound to names, and what it uses.
+
+    Attributes:
+        start: the code, as its child spec names it.
+        names: of the modules in which it is written, and bound to names.
+        uses: these and all that they import, as they were when this code was last in use.
+    """
+
+    def __init__(self, start: Any) -> None:
+        self.start, self.names = start, frozenset(homes_of(start))
+        self.uses: dict[str, ModuleType] = {}
+
+    def look(self) -> None:
+        """Note what else it uses by now, unless its modules are in use no more."""
+        if not self.behind():
+            self.uses = {name: sys.modules[name] for name in connected(self.names)} | self.uses
+
+    def behind(self) -> dict[str, ModuleType]:
+        """Return what it uses that is in use no more: others have taken their place since."""
+        return {n: one for n, one in self.uses.items() if sys.modules.get(n) is not one}
+
+
 class Homes:
-    """The modules in which the code of workers is written, and bound to names."""
+    """The modules of the code of workers."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Any, frozenset[str]]] = {}
+        self._known: dict[int, Home] = {}
+
+    def _home(self, start: Any) -> Home:
+        known = self._known.get(id(start))
+        if known is None or known.start is not start:
+            known = self._known[id(start)] = Home(start)
+        known.look()
+        return known
 
     def of(self, start: Any) -> frozenset[str]:
-        """Return the names of the modules of a worker's code."""
-        known = self._known.get(id(start))
-        if known is None or known[0] is not start:
-            known = self._known[id(start)] = start, frozenset(homes_of(start))
-        return known[1]
+        """Return the names of the modules in which a worker's code is written, and bound."""
+        return self._home(start).names
 
     def of_all(self, starts: Iterable[Any]) -> set[str]:
         """Return those of several."""
         return {name for start in starts for name in self.of(start)}
+
+    def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
+        """Return the workers on loads of some modules that are not in use, each with its own.
+
+        They went back while others of their files did not; or others went on without them; or the
+        file of a tree was loaded anew, to plan with it.
+        """
+        found: dict[str, Modules] = {}
+        for cell in all_workers(world):
+            old = self._home(cell.spec.start).behind()
+            if old and any(name in wanted for name in self.of(cell.spec.start)):
+                found[cell.spec.id] = old
+        return found
 
 
 def homes_of(start: Any) -> Iterator[str]:
@@ -149,10 +189,13 @@ def file_in(error: BaseException, files: list[str]) -> str:
     return found
 
 
-def stale(names: Iterable[str]) -> list[str]:
-    """Return the modules that have changed, or use one that has, with those that use them."""
+def stale(names: Iterable[str], behind: Mapping[str, Modules]) -> list[str]:
+    """Return the modules that have changed, or use one that has, with those that use them.
+
+    So have those that workers `behind` use, where they are in use: not what took their place.
+    """
     wanted = {*names}
-    found = stale_among(wanted)
+    found = stale_among(wanted, {name for old in behind.values() for name in old})
     if "__main__" in found:
         raise CodeRefused(
             "the code of a worker is in the program itself (`__main__`), which cannot be loaded "

@@ -23,7 +23,7 @@ from ssm_cli.history.reload.finding import UNCHANGED, Homes, all_workers, loaded
 from ssm_cli.history.telling import Data
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.spec.afresh import Modules, file_of, source_digest
+from ssm_cli.spec.afresh import Modules, file_of, in_place, source_digest
 
 REHEARSED = 100  # remembered inputs of each worker
 REHEARSAL_S = 2.0  # that a rehearsal of so many takes, of all workers; the tree waits meanwhile
@@ -72,7 +72,8 @@ class CodePlan:
         for one in self.workers:
             one.untried = True
             if recorder is not None:
-                one.rehearse(recorder, instant, last, until_s)
+                with in_place(self.new):  # what its functions import is of it, too
+                    one.rehearse(recorder, instant, last, until_s)
 
     def look_at_queues(self) -> None:
         """Count what waits for the workers, and does not fit."""

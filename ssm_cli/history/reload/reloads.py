@@ -12,7 +12,6 @@ from ssm_cli.history.other_code import Clock
 from ssm_cli.history.places import Places, unless_there
 from ssm_cli.history.reload.back import (
     Back,
-    LeftBehind,
     Undo,
     Undone,
     each_once,
@@ -46,7 +45,7 @@ class Reloads:
         self._homes = Homes()
         self._former: deque[Classes] = deque(maxlen=MOST_LOADS)
         self._undone: deque[Undone] = deque(maxlen=MOST_UNDONE)
-        self._left, self._ways = LeftBehind(), Ways()
+        self._ways = Ways()
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
         self._world.outside.carry = self._ways.carry
@@ -98,8 +97,8 @@ class Reloads:
     def _plan(self, what: str | None, sure: str, place: str) -> CodePlan | None:
         check_asked(self._world, sure, place)
         wanted = meant(self._world, self._homes, what)
-        behind = self._left.behind(self._world, wanted)
-        names = stale(wanted)
+        behind = self._homes.behind(self._world, wanted)
+        names = stale(wanted, behind)
         if not names and not behind:
             return None
         return plan_of(self._world, names, self._homes, self._clock, self._former,
@@ -116,10 +115,11 @@ class Reloads:
 
     def _carry_out(self, made: CodePlan) -> None:
         undo = Undone(made)
-        exchange(self._node, zip(made.workers, undo.workers, strict=True))
+        exchange(self._node, made.new, zip(made.workers, undo.workers, strict=True))
         for sup, start in made.pools:
             self._node.recode_pool(sup.spec.id, start)
         put(made.new)
+        self._homes.of_all([one.start for one in made.workers])  # while its modules are in use
         self._undone.append(undo)
         self._former.append(made.classes)
         both = zip(undo.workers, made.workers, strict=True)
@@ -168,10 +168,10 @@ class Reloads:
         told = told_back(backs, undone.staying(self._world) if worker is None else [])
         is_stale, done = is_agreed(told, sure, plan)
         if done:
-            exchange(self._node, zip(backs, backs, strict=True))
+            modules = {k: v for one in workers for k, v in one.modules().items()}
+            exchange(self._node, modules, zip(backs, backs, strict=True))
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
-            self._left.note(self._world, workers)
             self._former += each_once(one.loads.direct for one in workers)
             self._ways.note(self._world, [(one.put, one.start, one.loads) for one in workers])
             left = [one for one in undone.workers if one not in workers]

@@ -44,7 +44,7 @@ OBJECTS: dict[type, tuple[str, ...]] = {
     ),
     WorkerCell: (*CELL, "crashes", "state"),
     SupervisorCell: (*CELL, "children", "overdue", "sound", "window"),
-    RemoteCell: (*CELL, "node", "epoch", "reachable", "age_s", "heard_s"),
+    RemoteCell: (*CELL, "node", "epoch", "reachable", "age_s", "heard_s", "why"),
     Extra: (
         "attempt", "backlog", "callers", "runs", "timers", "timeout", "timeout_after", "suspended",
         "crash", "delay_until_s", "plan", "debug", "left", "links", "begun", "unbegun",

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import Forgotten, StorageDamaged, StorageError
+from ssm_cli.errors import Forgotten, StorageDamaged, StorageError, message_of
 from ssm_cli.history.saved import file, forms
+from ssm_cli.history.saved.checking import ROOT, check_ring, check_root, is_instant
 from ssm_cli.history.saved.code import Codes
 from ssm_cli.history.saved.reading import PastReader, nodes_in
 from ssm_cli.history.saved.writing import DoesNotFit, PastWriter
@@ -23,13 +24,13 @@ from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.spec.model import SupervisorSpec
 
 FAULTS = (
-    KeyError,
-    IndexError,
+    LookupError,
     ValueError,
     TypeError,
     AttributeError,
     RecursionError,
-    OverflowError,
+    ArithmeticError,
+    AssertionError,
 )
 """What comes of nodes that do not fit together."""
 
@@ -155,8 +156,10 @@ def past_in(data: bytes, where: str, tree: SupervisorSpec | None = None) -> Open
     try:
         body = msgspec.msgpack.decode(file.body_of(data, where))
         facts = msgspec.convert(body["facts"], Facts)
+        if not is_instant(facts.at_s):
+            raise ValueError("it was made at no time")
     except (msgspec.MsgspecError, zlib.error, *FAULTS) as error:
-        raise StorageDamaged(f"{where} is damaged: {error}") from error
+        raise does_not_fit(where, error) from error
     if facts.layout != forms.layout():
         raise StorageError(
             f"{where} was saved by ssm {facts.ssm}, whose records are laid out in another way "
@@ -164,30 +167,44 @@ def past_in(data: bytes, where: str, tree: SupervisorSpec | None = None) -> Open
             f"with the version that made it"
         )
     codes = Codes(tree)
+    reader = PastReader(nodes_in(body, where), codes)
     try:
-        reader = PastReader(nodes_in(body, where), codes)
         reader.read()
         node = remembering(reader, body["root"], facts)
         node.tree()  # so that what does not fit together is found now
     except (msgspec.MsgspecError, *FAULTS) as error:
-        raise StorageDamaged(f"{where} is damaged: {error}") from error
+        raise does_not_fit(where, error, f" at node {reader.at}") from error
     return OpenedPast(
         node, facts, tuple(sorted(codes.missing)), tuple(sorted(codes.changed)),
         tuple(sorted(reader.inexact)),
     )  # fmt: skip
 
 
+def does_not_fit(file: str, error: Exception, place: str = "") -> StorageDamaged:
+    """Return the error for what does not fit together in a file.
+
+    >>> does_not_fit("x.past", KeyError("kv"), " at node 7")
+    StorageDamaged("x.past is damaged at node 7: it does not fit together (KeyError: 'kv')")
+    """
+    said = message_of(error)
+    if type(error) is not ValueError:
+        said = f"it does not fit together ({type(error).__name__}: {said})"
+    return StorageDamaged(f"{file} is damaged{place}: {said}")
+
+
 def remembering(reader: PastReader, root: dict[str, Any], facts: Facts) -> Node:
     """Return the node that was saved, with what it remembered."""
-    world = reader.of(root["now"])
-    ring = [reader.of(entry) for entry in root["ring"]]
+    found = {name: reader.of(root[name]) for name in ROOT}
+    check_root(found)
+    world, ring = found["now"], [reader.of(entry) for entry in root["ring"]]
+    check_ring(ring, facts.last)
     recorder = Recorder(world, max(16, len(ring)), number=facts.last)
     recorder.ring.extend(ring)
-    recorder.causes.update(root["causes"])
-    recorder.askers.update(root["askers"])
-    recorder.instants.take_over(reader.of(root["instants"]))
-    recorder.marks = reader.of(root["marks"])
-    recorder.impure.found.update(root["impure"])
+    recorder.causes.update(found["causes"])
+    recorder.askers.update(found["askers"])
+    recorder.instants.take_over(found["instants"])
+    recorder.marks = found["marks"]
+    recorder.impure.found.update(found["impure"])
     world.remember(recorder)
     world.reports.record_of = recorder.marks.record_of
     return Node.of_world(world.root.spec, facts.name, world)

@@ -17,10 +17,11 @@ from ssm_cli.codec import exact
 from ssm_cli.codec.classes import Classes, Inexact
 from ssm_cli.errors import StorageDamaged
 from ssm_cli.history.saved import forms
+from ssm_cli.history.saved.checking import check_ends, check_fields, check_world
 from ssm_cli.history.saved.code import Codes, SavedCode
 from ssm_cli.history.saved.forms import CLASSES, CONSTANTS, ENUMS, FIELDS, NUMBERS, OBJECTS
 from ssm_cli.history.saved.writing import ref
-from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, Extra, WorkerCell, replan
 from ssm_cli.runtime.engine.crashes import CrashNotes
 from ssm_cli.runtime.engine.events import EventLog, Room
 from ssm_cli.runtime.engine.groups import Groups, Membership
@@ -64,6 +65,7 @@ class PastReader:
 
     Attributes:
         inexact: the workers of which a value is read without its classes: they are others now.
+        at: the node that is read now.
     """
 
     def __init__(self, nodes: list[Any], codes: Codes) -> None:
@@ -71,6 +73,7 @@ class PastReader:
         self._codes = codes
         self._made: dict[int, Any] = {}
         self.inexact: set[str] = set()
+        self.at = 0
 
     def read(self) -> None:
         """Make all objects, then fill them; worlds last, which need a root that is whole."""
@@ -80,6 +83,7 @@ class PastReader:
         for kind in OBJECTS:
             if kind not in (World, Pending):
                 self._each(kind, self._fill)
+        check_ends(made for made in self._made.values() if isinstance(made, Cell))
         self._each(World, self._world)
         self._each(WorkerCell, lambda index, _: settle(self._made[index]))
 
@@ -87,6 +91,7 @@ class PastReader:
         number = NUMBERS[kind]
         for index, node in enumerate(self._nodes):
             if node[0] == number:
+                self.at = index
                 do(index, node)
 
     def of(self, part: Any) -> Any:
@@ -110,7 +115,9 @@ class PastReader:
         if kind in ENUMS:
             return kind[rest[0]]
         make = getattr(kind, "of_fields", kind)
-        made = make(**dict(zip(FIELDS[kind], map(self.of, rest), strict=True)))
+        values = [*map(self.of, rest)]
+        check_fields(kind, values)
+        made = make(**dict(zip(FIELDS[kind], values, strict=True)))
         return self._codes.spec(made) if kind is WorkerSpec else made
 
     def _exact(self, data: bytes, text: str | None, worker: str) -> Any:
@@ -135,9 +142,11 @@ class PastReader:
 
     def _fill(self, index: int, node: list[Any]) -> None:
         made, kind = self._made[index], CLASSES[node[0]]
-        for name, part in zip(FIELDS[kind], node[1:], strict=True):
+        values = [*map(self.of, node[1:])]
+        check_fields(kind, values)
+        for name, value in zip(FIELDS[kind], values, strict=True):
             if (kind, name) != (PastError, "args"):
-                setattr(made, name, self.of(part))
+                setattr(made, name, value)
         if kind is Extra and made.debug is not None:
             made.debug = looked_at(*made.debug)
         if kind is Timers:
@@ -148,7 +157,9 @@ class PastReader:
     def _world(self, index: int, node: list[Any]) -> None:
         """Make a world, whose root is whole by now."""
         world = self._made[index]
-        fields = dict(zip(FIELDS[World], map(self.of, node[1:]), strict=True))
+        values = [*map(self.of, node[1:])]
+        check_fields(World, values)
+        fields = dict(zip(FIELDS[World], values, strict=True))
         now_s, wall_s = fields.pop("clock")
         root, chance = fields.pop("root"), Random()  # noqa: S311 - it spreads delays
         chance.setstate(fields.pop("random"))
@@ -159,6 +170,7 @@ class PastReader:
         for name, value in fields.items():
             setattr(world, name, value)
         world.forked, world.retry_at_s = True, math.inf
+        check_world(world)
 
 
 def looked_at(traced: bool, most: int | None, *events: Any) -> Debug | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import CallTimeout, NoTree, SsmError
+from ssm_cli.errors import MOST_PLACES, CallTimeout, NoTree, SsmError, is_number
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -114,7 +114,7 @@ class HttpCalls:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
         target = f"{CALL_PATH.replace('{name}', _quoted(worker))}?timeout={wait_s:g}"
-        target += f"&at={_quoted(self.place)}" if self.place else ""
+        target += f"&at={_quoted(_word(self.place))}" if self.place else ""
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
@@ -193,11 +193,11 @@ class HttpCalls:
         left = iter(args)
         target = filled(route, left)
         query = dict(zip([query.name for query in route.query], left, strict=False)) | given
-        query = {name: _word(value) for name, value in query.items() if value is not None}
         query |= {"at": self.place} if self.place and effect not in NOW_ONLY else {}
         query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
-        if query:
-            target += f"?{urlencode(query, errors='surrogateescape')}"
+        words = {name: _word(value) for name, value in query.items() if value is not None}
+        if words:
+            target += f"?{urlencode(words, errors='surrogateescape')}"
         return route, target, *next((_content(route, message) for message in left), (b"", TEXT))
 
     def ask(
@@ -275,7 +275,15 @@ def _content(route: Route, message: Any) -> tuple[bytes, str]:
 
 
 def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Return a value of the query as text; of a number that is refused, no more than that takes.
+
+    >>> _word(True), _word("9" * 5_000) == "9" * 41, _word("0" * 5_000 + "12"), _word("kv1")
+    ('true', True, '12', 'kv1')
+    """
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(word) <= MOST_PLACES or not is_number(word):
+        return word
+    return word.lstrip("0")[: MOST_PLACES + 1] or "0"
 
 
 def filled(route: Route, names: Iterator[Any]) -> str:

@@ -37,6 +37,7 @@ PLAIN: dict[str, type[errors.SsmError]] = {
         errors.Fenced,
     )
 }
+UNUSABLE = (400, 413, 431)  # that cannot be asked so: what was typed is too long, or no number
 COMMANDS = {"CommandError", "BadExpr"}
 
 
@@ -109,6 +110,8 @@ def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
         raise errors.CommandError(message, column=error.column)
     if kind in ("SpecError", "TreeFileError"):
         raise errors.TreeFileError(message, complaints=tuple(message.split("\n")))
+    if status in UNUSABLE:
+        raise errors.CommandError(message)
     if status in (401, 403):
         raise errors.Denied(message, worker=name)
     if status in (429, 503):

@@ -48,11 +48,17 @@ def find(
                 say(line)
         running = places.names(environ)
     if not running:
-        raise NoTree(f"no running tree found; {TO_START}")
+        raise NoTree(f"no running tree found; {_hint(environ)}")
     if len(running) > 1:
         shown = ", ".join(running[:20]) + (", ..." if len(running) > 20 else "")
         raise NoTree(f"several trees run: {shown}; choose one with --name NAME or $SSM_NAME")
     return _node(running[0], environ)
+
+
+def _hint(environ: Mapping[str, str]) -> str:
+    """Return what to do where no tree runs here; where a cluster is named, how to call there."""
+    far = "; in the cluster of SSM_CLUSTER call with `--cluster URL`"
+    return TO_START + (far if environ.get("SSM_CLUSTER") else "")
 
 
 def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
@@ -65,7 +71,7 @@ def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
 def _named(name: str, environ: Mapping[str, str]) -> HttpNode:
     if not _alive(name, environ):
         running = ", ".join([one for one in places.names(environ) if one != name][:20])
-        hint = f"these have a socket: {running}" if running else TO_START
+        hint = f"these have a socket: {running}" if running else _hint(environ)
         raise NoTree(f"no running tree is called {name}; {hint}")
     return _node(name, environ)
 

@@ -44,6 +44,8 @@ def _head(row: Row) -> Iterator[Text]:
     if node.kind == "remote":
         yield _pair("node", f"{node.node}, epoch {node.epoch}")
         yield _pair("last seen", "not known" if node.age_s is None else f"{node.age_s:.1f} s ago")
+        if node.why:
+            yield _pair("why", node.why)
     yield _pair("restarts", f"{node.restarts:,}")
     yield _pair("up", span(node.uptime_s))
     if node.kind == "worker":

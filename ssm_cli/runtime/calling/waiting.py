@@ -100,22 +100,22 @@ class Serving:
         checked_seconds(for_s, "for_s", endless=False)
         looked = False
         now_s = world.clock.now_s
-        end_s = now_s() + for_s
-        busy_end_s = now_s() + max(for_s, BUSY_S)
+        begun_s = now_s()
+        end_s, busy_end_s = begun_s + for_s, begun_s + max(for_s, BUSY_S)
         while world.running:
-            begun_s = now_s()
             if pump(world, NEVER, busy_end_s - begun_s):
                 if now_s() >= busy_end_s or now_s() <= begun_s:
                     return
-                continue
-            next_s = min(world.timers.next_s(), end_s)
-            if next_s > now_s():
-                rest(world, next_s - now_s())
-            elif not looked and (runner := world.outside.runner) and runner.has_work():
-                looked = True
-                runner.glance()
-            elif now_s() >= end_s:
-                return
+            else:
+                next_s, served_s = min(world.timers.next_s(), end_s), now_s()
+                if next_s > served_s:
+                    rest(world, next_s - served_s)
+                elif not looked and (runner := world.outside.runner) and runner.has_work():
+                    looked = True
+                    runner.glance()
+                elif served_s >= end_s:
+                    return
+            begun_s = now_s()
 
     def turns(self, for_s: float = 0.0) -> Generator[None, None, None]:
         """`run`, a batch of inputs at a time: others get in where whoever takes them lets them.

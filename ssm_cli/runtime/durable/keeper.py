@@ -119,7 +119,7 @@ class Turns(NamedTuple):
 
     save: Callable[[Keeper], None]
     save_all: Callable[[Keeper], None]
-    take_back: Callable[[Keeper, list[Record], list[Pending | None], Befores, StorageError], None]
+    take_back: Callable[[Keeper, list[Record], deque[Held], Befores, StorageError], None]
     bring_back: Callable[[Keeper], None]
 
 
@@ -351,8 +351,7 @@ class Keeper:
 
     def _take_back(self, seq: int, lost: Recorded, error: StorageError) -> None:
         self.seq, self.sending = seq, 0
-        calls = [pending for pending, _, _ in lost.held]
-        self._turns.take_back(self, lost.records, calls, lost.before, error)
+        self._turns.take_back(self, lost.records, lost.held, lost.before, error)
 
     def failed(self, error: StorageError) -> None:
         """Say it once, and do what the tree's file says."""

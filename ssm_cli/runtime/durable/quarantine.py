@@ -54,12 +54,18 @@ class Keeps:
         """Let an input in again, and count its crashes anew; what it is.
 
         Raises:
-            StorageError: none in quarantine has that number.
+            StorageError: none in quarantine has that number, or it cannot be written that it is
+                let in, and it stays.
         """
         found = [one for one in self.quarantined() if one.number == number]
         if not found:
             raise StorageError(f"no input in quarantine has the number {number}")
-        keeper = self._world.outside.keeper
+        keeper, key = self._world.outside.keeper, number_key(INPUT, number)
+        keeper.change(key, None)
+        keeper.commit()
+        if key in keeper.changes:  # it would be written with the next commit
+            del keeper.changes[key]
+            raise StorageError(f"input {number} stays in quarantine: {keeper.error}")
         kept = keeper.kept.get(found[0].worker)
         if kept is not None:
             kept.refused.pop(digest(found[0].input), None)
@@ -67,8 +73,6 @@ class Keeps:
             cell = self._world.names.get(found[0].worker)
             if isinstance(cell, WorkerCell):
                 replan(cell)
-        keeper.change(number_key(INPUT, number), None)
-        keeper.commit()
         return found[0]
 
 

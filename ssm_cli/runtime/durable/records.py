@@ -8,7 +8,7 @@ is noticed at the next one that is read.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -25,6 +25,10 @@ How = Literal["call", "cast", "info", "continue", "timer", "timeout", "run"]
 Outcome = Literal["replied", "silent", "crashed", "stopped", "dropped"]
 Source = Literal["init", "saved", "last_good", "fallback"]
 Cause = tuple[int, int]
+MOST_INSTANT_S = 3e10  # of a clock, either way: two of them together are a date of the calendar
+Instant = Annotated[float, msgspec.Meta(ge=-MOST_INSTANT_S, le=MOST_INSTANT_S)]
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading MessagePack that nobody has written so may raise."""
 
 
 class Code(msgspec.Struct, frozen=True, array_like=True):
@@ -69,7 +73,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in", gc=False):
     """
 
     worker: str
-    at_s: float
+    at_s: Instant
     how: How
     data: bytes
     outcome: Outcome
@@ -104,7 +108,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     """
 
     worker: str
-    at_s: float
+    at_s: Instant
     n: int
     source: Source
     state: bytes | None = None
@@ -125,7 +129,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
     """
 
     worker: str
-    at_s: float
+    at_s: Instant
     state: bytes
     code: Code = Code()
     number: int = 0
@@ -147,7 +151,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
     """
 
     worker: str
-    at_s: float
+    at_s: Instant
     how: str
     state: bytes | None
     code: Code
@@ -165,7 +169,7 @@ class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
     """
 
     worker: str
-    at_s: float
+    at_s: Instant
     reason: str
     kept: bool
     number: int = 0
@@ -178,7 +182,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
     """
 
     supervisor: str
-    at_s: float
+    at_s: Instant
     event: str
     child: str
     children: tuple[str, ...] = ()
@@ -316,11 +320,12 @@ def decode_entry(number: int, chain: bytes, entry: bytes) -> Batch:
         )
     try:
         batch = _decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         found = _format_of(body)
         if found is not None and found > FORMAT:
             raise newer("journal", found) from error
-        raise StorageDamaged(f"entry {number} of the journal cannot be read: {error}") from error
+        said = message_of(error)
+        raise StorageDamaged(f"entry {number} of the journal cannot be read: {said}") from error
     if batch.format > FORMAT:
         raise newer("journal", batch.format)
     return batch
@@ -329,7 +334,7 @@ def decode_entry(number: int, chain: bytes, entry: bytes) -> Batch:
 def _format_of(body: bytes) -> int | None:
     try:
         return _header(body)[0]
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

@@ -3,41 +3,45 @@
 States go back to what was written last, and whoever waits is told. Inputs from outside are sent
 again by their senders if they like. What workers have sent to each other, and what timers have
 brought, nobody would send again: those inputs come back once something can be written.
+
+A crash stays counted, by the supervisor and for quarantine: the worker was started anew, maybe with
+its siblings, and the limit is there to end a loop of that. Its caller hears so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CalleeStopped, StorageError
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, StorageError
 from ssm_cli.runtime.durable import checkpoints
-from ssm_cli.runtime.durable.keeper import Before, Keeper
+from ssm_cli.runtime.durable.keeper import Before, Held, Keeper
 from ssm_cli.runtime.durable.life import BRINGS, KINDS
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, RunEnded, TimerDue
 from ssm_cli.runtime.engine.failures import unstepped
-from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.runs import cancel_run
 from ssm_cli.runtime.engine.world import World
 
-NOT_WRITTEN = (
-    "the input could not be written, so it does not count and its state is as before; "
-    "it is safe to send it again"
-)
+NOT_WRITTEN = "the input could not be written, so it does not count and its state is as before"
+AGAIN = "it is safe to send it again"
 NOT_KNOWN = (
     "the input does not count now and its state is as before, but it is not known whether it is on "
     "the disk: after the next start it may be there; look before you send it again, or send it "
     "with the same request id"
+)
+CRASHED = (
+    "the crash counts all the same, by the restart limit of its supervisor and for quarantine: "
+    "sent again, it is likely to crash it again"
 )
 
 
 def take_back(
     keeper: Keeper,
     lost: Sequence[Record],
-    held: Sequence[Pending | None],
+    held: Collection[Held],
     before: dict[WorkerCell, Before],
     error: StorageError | None = None,
 ) -> None:
@@ -46,7 +50,7 @@ def take_back(
     Args:
         keeper: the node's; its `seq` is that of the last record that is written.
         lost: the records.
-        held: the calls that wait for them.
+        held: what was to happen once they are written, and the calls that wait for it.
         before: what the workers were before.
         error: why.
     """
@@ -69,11 +73,21 @@ def take_back(
         if isinstance(known, WorkerCell):
             checkpoints.reopen(world, known, kept)
             replan(known)
-    told = NOT_KNOWN if error is not None and error.unsure else NOT_WRITTEN
-    for pending in filter(None, held):
-        pending.fail(unstepped(CalleeStopped(told, reason="storage")))
+    tell_callers(held, unsure=error is not None and error.unsure)
     inputs = [record for record in lost if isinstance(record, Input)]
     keeper.again += [record for record in inputs if is_sent_again(keeper, record)]  # once: last
+
+
+def tell_callers(held: Collection[Held], *, unsure: bool) -> None:
+    """Tell the calls that wait for records which are not written; `unsure`: maybe they are."""
+    crashes = {call: args[0] for call, _, args in held if args and type(args[0]) is CalleeCrashed}
+    for call in dict.fromkeys(pending for pending, _, _ in held if pending is not None):
+        told = NOT_KNOWN if unsure else NOT_WRITTEN
+        if call in crashes:
+            told = f"{crashes[call]}; {told}; {CRASHED}"
+        elif not unsure:
+            told = f"{told}; {AGAIN}"
+        call.fail(unstepped(CalleeStopped(told, reason="storage")))
 
 
 def mend_record(keeper: Keeper) -> None:

@@ -12,15 +12,17 @@ from typing import TypeVar
 import msgspec
 
 from ssm_cli.codec.renames import Made
-from ssm_cli.errors import StorageDamaged
+from ssm_cli.errors import StorageDamaged, message_of
 from ssm_cli.runtime.durable.records import (
     CHAIN_BYTES,
     FORMAT,
     START_OF_CHAIN,
+    UNREADABLE,
     Armed,
     Cause,
     Code,
     How,
+    Instant,
     KeptTimeout,
     Outcome,
     Record,
@@ -60,7 +62,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
     worker: str
     machine: str
     version: str
-    at_s: float
+    at_s: Instant
     seq: int
     has: bool
     state: bytes
@@ -124,7 +126,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     entry: int = 0
     chain: bytes = START_OF_CHAIN
     seq: int = 0
-    at_s: float = 0.0
+    at_s: Instant = 0.0
     marks: tuple[Mark, ...] = ()
     sent: tuple[Sent, ...] = ()
     crashes: dict[str, dict[bytes, int]] = {}
@@ -156,7 +158,7 @@ class Aside(msgspec.Struct, frozen=True, array_like=True, tag="aside"):
 
     number: int
     worker: str
-    at_s: float
+    at_s: Instant
     reason: str
     saved: Saved | None
 
@@ -170,7 +172,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
     number: int
     worker: str
-    at_s: float
+    at_s: Instant
     data: bytes
     crashes: int
     error: str
@@ -211,7 +213,7 @@ class Pooled(msgspec.Struct, frozen=True, array_like=True, tag="pooled"):
     name: str
     pool: str
     label: str
-    at_s: float
+    at_s: Instant
     number: int
     args: bytes = b""
 
@@ -257,8 +259,8 @@ def unpack(key: str, data: bytes, kind: type[T]) -> T:
         if found > FORMAT:
             raise newer(f"cell {key}", found)
         return msgspec.msgpack.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
-        raise StorageDamaged(f"the cell {key} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise StorageDamaged(f"the cell {key} cannot be read: {message_of(error)}") from error
 
 
 def number_key(prefix: str, number: int) -> str:

@@ -19,9 +19,11 @@ from ssm_cli.runtime.engine.world import World
 VOID = (TimerDue, TimeoutDue, RunEnded, ContinueDue, DownDue)  # with the life that they belong to
 
 
-def hold(cell: WorkerCell, kind: Kind, message: Any, pending: Pending | SentInput | None) -> None:
+def hold(
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | SentInput | None
+) -> None:
     """Put an input off."""
-    extra = cell.ensure_extra()
+    extra, world.has_held = cell.ensure_extra(), True
     if extra.kept is not None:
         extra.kept.waits[cell] = None
     extra.backlog.append((kind, message, pending))
@@ -45,6 +47,8 @@ def refuse_held(world: World, cell: WorkerCell) -> None:
 
 def refuse_below(world: World, cell: Cell) -> None:
     """Do so for a child that is settled without a process, and for all below it."""
+    if not world.has_held:
+        return
     if isinstance(cell, WorkerCell):
         refuse_held(world, cell)
     elif isinstance(cell, SupervisorCell):

@@ -186,10 +186,12 @@ class WorkerCell(Cell):
 
     kind: ClassVar[Kind] = "worker"
 
-    def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
+    def __init__(
+        self, spec: Any, parent: SupervisorCell | None = None, status: CellStatus = UNDEFINED
+    ) -> None:
         self.spec = spec  # all of it here: to ask the class above takes as long again
         self.parent = parent
-        self.status = UNDEFINED
+        self.status = status
         self.starts = self.steps = self.crashes = 0
         self.since_s = self.timed_s = 0.0
         self.extra = None
@@ -226,17 +228,18 @@ class SupervisorCell(Cell):
         children: its children by id, in start order.
         overdue: its shutdown time is over, or it was killed: it is gone already.
         sound: its spec was looked at, and is valid.
+        temporary: whether a child is temporary, or one was.
         window: the times of its restarts.
     """
 
-    __slots__ = ("children", "overdue", "sound", "window")
+    __slots__ = ("children", "overdue", "sound", "temporary", "window")
 
     kind: ClassVar[Kind] = "supervisor"
 
     def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
         super().__init__(spec, parent)
         self.children: dict[str, Cell] = {}
-        self.overdue = self.sound = False
+        self.overdue = self.sound = self.temporary = False
         self.window = RestartWindow(0.0)
 
 
@@ -248,15 +251,16 @@ class RemoteCell(Cell):
         epoch: which life of the subtree, as the whole cluster counts them.
         reachable: whether it answers; one that does not may live on.
         age_s: how old its last sign of life was when we heard of it, at `heard_s`.
+        why: for people, why it does not answer where that is known.
     """
 
-    __slots__ = ("age_s", "epoch", "heard_s", "node", "reachable")
+    __slots__ = ("age_s", "epoch", "heard_s", "node", "reachable", "why")
 
     kind: ClassVar[Kind] = "remote"
 
     def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
         super().__init__(spec, parent)
-        self.node = ""
+        self.node = self.why = ""
         self.epoch = 0
         self.reachable = True
         self.age_s = self.heard_s = 0.0

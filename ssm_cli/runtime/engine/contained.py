@@ -29,7 +29,7 @@ from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.recalled import PastError
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
-from ssm_cli.runtime.reports import error_text
+from ssm_cli.runtime.reports import MOST_TEXT, error_text
 
 BUILTIN = frozenset({str, int, float, bool, bytes, NoneType})  # whose methods are no user code
 PLAIN_ERRORS = frozenset({BaseException.__str__, KeyError.__str__})
@@ -116,16 +116,18 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
     if type(error) not in PYTHONS_OWN:
         return None
     trace = error.__traceback__
-    trace = trace and trace.tb_next
-    if trace is None or trace.tb_next is not None:
+    if trace is None or (trace := trace.tb_next) is None or trace.tb_next is not None:
         return None
     if trace.tb_frame.f_code is not getattr(step, "__code__", None):
         return None
+    given: Any = None
     for given in error.args:
         if type(given) not in BUILTIN:
             return None
     error.__traceback__ = trace
-    return Crash(error, "crash", error_text(error))
+    plain = type(given) is str and given.isascii() and len(error.args) == 1
+    said = str(error)[:MOST_TEXT] if plain else error_text(error)  # the same, without three calls
+    return Crash(error, "crash", said)
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:

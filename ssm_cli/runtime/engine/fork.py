@@ -40,6 +40,10 @@ from ssm_cli.runtime.engine.world import World
 SHARED = ("spec", "last_reason", "starts", "steps", "status", "timed_s")
 ALIKE = ("attempt", "begun", "checked", "suspended", "timeout", "timeout_after", "unbegun")
 """Fields of an `Extra` that are immutable."""
+EVOLVING = (
+    "batch", "caller", "dropped", "expected", "gave_up", "has_held", "outbox", "running",
+)  # fmt: skip
+"""Fields of a `World` that a fork begins with."""
 
 
 def fork(world: World, clock: Clock, guard: Guard, *, deep: bool = False) -> World:
@@ -124,7 +128,7 @@ class Forking:
         other.reports.take_over(world.reports)
         other.guard.expect_as(world.guard)
         other.forked, other.origins = True, self._origins
-        for field in ("batch", "caller", "dropped", "expected", "gave_up", "outbox", "running"):
+        for field in EVOLVING:
             setattr(other, field, getattr(world, field))
         while self._made:
             cell = self._made.pop()
@@ -134,7 +138,7 @@ class Forking:
     def _supervisor(self, cell: SupervisorCell, parent: SupervisorCell | None) -> SupervisorCell:
         new = SupervisorCell(cell.spec, parent)
         self._take(cell, new)
-        new.overdue, new.sound = cell.overdue, cell.sound
+        new.overdue, new.sound, new.temporary = cell.overdue, cell.sound, cell.temporary
         new.window = cell.window.shifted(self._shift_s)
         children, worker, other = new.children, self._worker, self._child
         for name, child in cell.children.items():
@@ -150,6 +154,7 @@ class Forking:
         far = RemoteCell(cell.spec, parent)
         self._take(cell, far)
         far.node, far.epoch, far.reachable = cell.node, cell.epoch, cell.reachable
+        far.why = cell.why
         far.age_s, far.heard_s = cell.age_s, cell.heard_s + self._shift_s
         return far
 

@@ -57,13 +57,14 @@ class Outside:
         not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
+        waits_for: the parent of the remote children, while we wait until it is not; "" for none.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
     __slots__ = (
         "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
         "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
-        "not_started", "runner", "taken_by", "unwatch", "wake",
+        "not_started", "runner", "taken_by", "unwatch", "waits_for", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class Outside:
         self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
-        self.keeps, self.taken_by = False, ""
+        self.keeps, self.taken_by, self.waits_for = False, "", ""
         self.linking: Callable[[], Any] | None = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
@@ -112,6 +113,7 @@ class World:
         expected: the options whose limits the guard was told of last.
         forked: whether it is a fork, which keeps nothing that outlives it.
         gave_up: whether the root reached its restart intensity.
+        has_held: whether an input was ever put off: if none was, none is looked for.
         groups: which workers are members of what.
         history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
@@ -138,8 +140,8 @@ class World:
 
     __slots__ = (
         "answer", "batch", "beginner", "begun", "bound", "caller", "callers", "clock",
-        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "history",
-        "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
+        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "has_held",
+        "history", "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
         "outside", "performing", "pools", "pumping", "queue", "random", "record", "report",
         "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
         "try_s", "uncollected",
@@ -153,7 +155,7 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random, self.shares_random = random, False
+        self.random, self.shares_random, self.has_held = random, False, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1

@@ -9,6 +9,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.foreign import foreign
+from ssm_cli.behaviour.reasons import Lost
 from ssm_cli.behaviour.state_loop import InState
 from ssm_cli.behaviour.visible import redacted_by
 from ssm_cli.codec.build import codec_for
@@ -115,7 +116,16 @@ def view_remote(world: World, cell: RemoteCell, path: str) -> NodeView:
         cell.spec.id, path, "remote", state_of(world, cell), max(0, cell.starts - 1),
         now_s - cell.since_s if running else 0.0, node=cell.node, epoch=cell.epoch,
         age_s=cell.age_s + now_s - cell.heard_s if running else None,
+        delay_ms=delay_of(cell, now_s), why=why_away(cell),
     )  # fmt: skip
+
+
+def why_away(cell: RemoteCell) -> str:
+    """Return why a remote child is not reached, or was not to be had when it was tried last."""
+    if cell.status is CellStatus.RUNNING:
+        return "" if cell.reachable else cell.why
+    refused = cell.last_reason if cell.status is CellStatus.RESTARTING else None
+    return cell.why or (refused.detail if isinstance(refused, Lost) else "")
 
 
 def state_of(world: World, cell: Cell) -> State:

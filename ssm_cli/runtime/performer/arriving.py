@@ -58,6 +58,8 @@ def came_up(world: World, cell: Cell) -> None:
         answer_kept(world, asked, cell.spec.id)
     if isinstance(cell, RemoteCell):
         release_calls(world, cell)
+        if cell.extra is not None and cell.spec.backoff is None:
+            cell.extra.attempt = 0
     world.outside.coming.pop(cell, None)
     world.report("started", cell)
     if cell.parent is not None:
@@ -67,8 +69,11 @@ def came_up(world: World, cell: Cell) -> None:
 def did_not(world: World, cell: Cell, reason: ExitReason) -> None:
     """Carry out what a start that failed comes to: by what the child was asked for."""
     sup, asked = cell.parent, world.outside.coming.get(cell, AGAIN)
+    same = cell.extra is not None and cell.extra.attempt and reason == cell.last_reason
     cell.last_reason = reason
-    world.report(*started(world, cell, reason))
+    told = started(world, cell, reason)
+    if not same:  # as the try before has told
+        world.report(*told)
     if isinstance(cell, RemoteCell):
         release_calls(world, cell)
     if sup is None:

@@ -143,7 +143,7 @@ def put_back(
     hold_at_break(world, cell, *told)
     if history is not None:
         pending = history.held(cell, kind, waits, pending)
-    hold(cell, kind, waits, pending)
+    hold(world, cell, kind, waits, pending)
     extra.backlog.rotate(1)
 
 

@@ -6,8 +6,11 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -34,10 +37,14 @@ from ssm_cli.spec.model import (
     NO_ARGS,
     ChildSpec,
     Persist,
+    Restart,
     SupervisorSpec,
+    WorkerOptions,
     WorkerSpec,
 )
 from ssm_cli.spec.validate import check_own
+
+IDS = attrgetter("id")
 
 
 def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
@@ -47,9 +54,7 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         cell, outside = WorkerCell(spec, sup), world.outside
         if outside.keeper is not None or outside.advance is not advance:
             prepare(world, cell)
-        if spec.options is not world.expected:
-            world.expected = spec.options
-            expect_limits(world.guard, cell)
+        expect(world, spec)
     elif isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
         if spec.strategy is SIMPLE:
@@ -58,8 +63,27 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         world.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     else:
         cell = RemoteCell(spec, sup)
+    sup.temporary = sup.temporary or spec.restart is Restart.TEMPORARY
     sup.children[spec.id] = world.names[spec.id] = cell  # in one line: nothing comes between
     return cell
+
+
+def adopt_all(world: World, sup: SupervisorCell, specs: Sequence[Any]) -> None:
+    """Put new workers, for which nothing is to be prepared, into the empty table of `sup`."""
+    usual = specs[0].options
+    for spec in (specs[0], *[spec for spec in specs if spec.options is not usual]):
+        expect(world, spec)
+        sup.temporary = sup.temporary or spec.restart is Restart.TEMPORARY
+    cells = map(WorkerCell, specs, repeat(sup), repeat(CellStatus.WAITING))
+    sup.children = dict(zip(map(IDS, specs), cells, strict=True))
+    world.names.update(sup.children)  # what comes between is made good by `arrange`
+
+
+def expect(world: World, spec: WorkerSpec) -> None:
+    """Tell the guard which limits a worker has; of siblings with the same options once."""
+    if spec.options is not world.expected:
+        world.expected = spec.options
+        expect_limits(world.guard, spec.options)
 
 
 def prepare(world: World, cell: WorkerCell) -> None:
@@ -70,9 +94,8 @@ def prepare(world: World, cell: WorkerCell) -> None:
         resume_kept(world.outside.keeper, cell)
 
 
-def expect_limits(guard: Guard, cell: WorkerCell) -> None:
+def expect_limits(guard: Guard, options: WorkerOptions) -> None:
     """Tell the guard which limits there will be, so that its ticks are fine enough."""
-    options = cell.spec.options
     shutdown_ms = 0 if options.shutdown_ms == "brutal_kill" else options.shutdown_ms
     for limit_ms in (options.step_timeout_ms, options.init_timeout_ms, shutdown_ms):
         if limit_ms:
@@ -129,13 +152,17 @@ def arrange(world: World, sup: SupervisorCell) -> None:
     Dynamic children are gone, but for those of durable pools.
     """
     specs = members_of(world, sup) if sup.spec.strategy is SIMPLE else sup.spec.children
-    before = dict(sup.children)
+    before, outside = dict(sup.children), world.outside
+    prepared = outside.keeper is not None or outside.advance is not advance
+    if not before and not prepared and {*map(type, specs)} == {WorkerSpec}:
+        adopt_all(world, sup, specs)
+        return
     sup.children.clear()
     for spec in specs:
         known = before.get(spec.id)
         if known is not None and known.spec is spec:
             del before[spec.id]
-            sup.children[spec.id] = known
+            sup.children[spec.id] = world.names[spec.id] = known
             known.status = CellStatus.WAITING
         else:
             adopt(world, sup, spec).status = CellStatus.WAITING

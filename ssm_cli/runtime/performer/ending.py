@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from itertools import takewhile
+from operator import length_hint
 from typing import Any
 
 from ssm_cli.behaviour.effects import Answer, Defer
@@ -84,25 +85,25 @@ def terminate_all(
     recorded together. Remote children that follow each other, and are independent, are asked to end
     side by side.
     """
-    together: list[Cell] = []
-    joined, watchers = world.groups.joined, world.monitors.watchers
+    end = len(cells)  # of those that are not told yet
+    bonds = bool(world.groups.joined or world.monitors.watchers)
     quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
     plain, ordered = False, is_ordered(sup.spec.strategy)
-    walk = reversed(cells)
+    walk: Iterator[Any] = reversed(cells)
     for cell in walk:
-        if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
+        if quiet and cell.step is not None and cell.extra is None:  # a worker alone has a step
             if cell.behaviour is not behaviour or cell.spec.options is not options:
                 behaviour, options = cell.behaviour, cell.spec.options
                 plain = ends_plainly(behaviour, options)
             if plain:
-                if joined or watchers:
+                if bonds:
                     part(world, cell, SHUTDOWN)
                 cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
                 cell.status = after
-                together.append(cell)
                 continue
-        tell_ended(world, together)
+        tell_ended(world, cells[length_hint(walk) + 1 : end])
+        end = length_hint(walk)
         world.guard.pass_deadlines()
         if sup.overdue:
             orphan(world, cell)
@@ -112,7 +113,8 @@ def terminate_all(
             behind = takewhile(lambda one: isinstance(one, RemoteCell), copy(walk))
             ask_ends(world, [cell, *behind])
         terminate_cell(world, cell, after)
-    tell_ended(world, together)
+        bonds = bool(world.groups.joined or world.monitors.watchers)  # as of the next ones
+    tell_ended(world, cells[:end])
 
 
 def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
@@ -120,13 +122,12 @@ def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
     return behaviour.terminate is None and options.shutdown_ms != "brutal_kill"
 
 
-def tell_ended(world: World, cells: list[Cell]) -> None:
-    """Record that these have ended with their supervisor; empties the list."""
+def tell_ended(world: World, cells: Sequence[Cell]) -> None:
+    """Record that these have ended with their supervisor, the last one first."""
     if cells:
         events = ("terminating", "terminated")
-        group = Group(world.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
+        group = Group(world.reports.wall_s(), events, cells[::-1], detail=SHUTDOWN)
         world.reports.add_many(group)
-        cells.clear()
 
 
 def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> None:

@@ -412,7 +412,7 @@ def put_off(
     """Put an input off, with its sender where that is remembered."""
     if (history := world.history) is not None:
         pending = history.held(cell, kind, message, pending)
-    hold(cell, kind, message, pending)
+    hold(world, cell, kind, message, pending)
 
 
 def serve_carefully(

@@ -70,7 +70,9 @@ def take_table(world: World, sup: SupervisorCell, spec: SupervisorSpec) -> None:
         return
     known, before, table = {child.id for child in old.children}, {**sup.children}, {}
     for child in spec.children:
-        ended = child.restart is Restart.TEMPORARY and child.id in known
+        temporary = child.restart is Restart.TEMPORARY
+        sup.temporary = sup.temporary or temporary
+        ended = temporary and child.id in known
         cell = before.pop(child.id, None)
         if cell is None and ended and sup.status is CellStatus.RUNNING:
             continue
@@ -101,7 +103,7 @@ def take_spec(world: World, cell: Cell, spec: ChildSpec) -> None:
     if old is spec or not isinstance(cell, WorkerCell):
         return
     assert isinstance(spec, WorkerSpec)
-    expect_limits(world.guard, cell)
+    expect_limits(world.guard, spec.options)
     begun = old if cell.extra is None or cell.extra.begun is None else cell.extra.begun
     same = not any(one.restarts for one in differences(begun, spec))
     if cell.status in UP:

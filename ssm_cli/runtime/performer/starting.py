@@ -10,7 +10,7 @@ Source: OTP `supervisor:do_start_child/2`, `start_children/2`; `gen_server:init_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of, of_init
@@ -61,6 +61,8 @@ from ssm_cli.supervision.decisions import is_ordered
 
 NONE, LAST_GOOD = Persist.NONE, OnCrash.LAST_GOOD  # looked at for each start: globals are quick
 
+SAME_S = 0.0001  # workers that start within it have one instant, and one number for it
+
 IGNORE = Ignore()
 
 
@@ -81,7 +83,7 @@ FIRST, AGAIN = "first", "again"
 ANSWERS = frozenset({Ok, Ignore, Stop, Withheld})
 RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
-Begun = tuple[int, Started]
+Begun = tuple[Cell | None, Started]
 
 
 def start_cell(world: World, cell: Cell) -> Started:
@@ -186,7 +188,7 @@ def has_begun(world: World) -> None:
     cell, answer = world.beginner, world.answer
     if cell is not None and answer is not NOTHING and cell.status is not RUNNING:
         if type(cell.behaviour) is StateMachine and type(answer) not in ANSWERS:
-            cell.state, cell.status = answer, RUNNING
+            cell.state, cell.status, cell.since_s = answer, RUNNING, world.clock.now_s()
         else:
             commit_init(world, cell, answer)
     world.beginner, world.answer = None, NOTHING
@@ -408,44 +410,45 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
 
     Workers that just start, while nobody watches or remembers, are recorded together.
     """
-    index = 0
-    while index < len(cells):
-        cell = cells[index]
+    index, walk = 0, iter(cells)
+    cell = next(walk, None)
+    while cell is not None:
         alone = type(cell) is not WorkerCell or JOINT in cell.spec.id
         if alone or world.reports.watched() or world.history is not None:
             outcome = start_cell(world, cell)
         else:
             begin = index
             try:
-                index, outcome = start_workers(world, cells, begin)
+                last, outcome = start_workers(world, chain((cell,), walk))
                 world.answer = NOTHING  # all that has begun runs, or was told
             except BaseException:
                 has_begun(world)
                 tell_started(world, [*takewhile(is_running, cells[begin:])])
                 raise
+            index = len(cells) if last is None else cells.index(last, begin)
             tell_started(world, cells[begin:index])
-            if outcome is None:
+            cell = last
+            if cell is None or outcome is None:
                 continue
-            cell = cells[index]
             world.report("starting", cell, cell.starts)
             world.report(*started(world, cell, outcome))
         if outcome is not None:
             yield cell, outcome
-        index += 1
+        index, cell = index + 1, next(walk, None)
 
 
-def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
-    """Start workers from number `begin` on, up to one that fails or is none: which, and how.
+def start_workers(world: World, cells: Iterator[Cell]) -> Begun:
+    """Start workers, up to one that fails or is none: which, and how; None where all have started.
 
     `start_worker` for many: what follows from machine and options is looked at when they change.
     """
     guard, now_s = world.guard, world.clock.now_s
     behaviour = options = init = step = None
+    at_s = now_s()
     guard.used, world.answer = True, NOTHING
-    for index in range(begin, len(cells)):
-        cell = cells[index]
+    for cell in cells:
         if type(cell) is not WorkerCell:
-            return index, None
+            return cell, None
         cell.starts += 1
         spec = cell.spec
         if spec.start is not behaviour or spec.options is not options:
@@ -453,7 +456,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
             init, step = plain_callbacks(behaviour, options)
         if init is None or cell.extra is not None:
             if (outcome := start_worker(world, cell)) is not None:
-                return index, outcome
+                return cell, outcome
             continue
         cell.behaviour = behaviour
         guard.phase, guard.cell = INIT, cell
@@ -462,13 +465,14 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
         try:
             world.beginner, world.answer = cell, (result := init(spec.id, spec.args))
         except BaseException as error:  # noqa: BLE001 - as in run_init
-            return index, why_failed(world, cell, error)
+            return cell, why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
-            cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
+            cell.since_s = at_s = now if (now := now_s()) - at_s > SAME_S else at_s
+            cell.state, cell.status, cell.step = result, RUNNING, step  # three need no tuple
         elif (outcome := commit_init(world, cell, result)) is not None:
-            return index, outcome
-    return len(cells), None
+            return cell, outcome
+    return None, None
 
 
 engine_code(start_workers)

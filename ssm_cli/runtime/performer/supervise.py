@@ -11,6 +11,7 @@ finds what is left to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
@@ -38,14 +39,15 @@ from ssm_cli.runtime.performer.starting import (
     IGNORE,
     WITHHELD,
     Started,
+    come_up,
     has_begun,
     start_all,
     start_cell,
 )
 from ssm_cli.runtime.performer.stopping import root_down
 from ssm_cli.runtime.reports import ending
+from ssm_cli.spec.model import Backoff, Strategy
 from ssm_cli.spec.model import Restart as RestartType
-from ssm_cli.spec.model import Strategy
 from ssm_cli.supervision.decisions import (
     AutoShut,
     Delayed,
@@ -53,13 +55,15 @@ from ssm_cli.supervision.decisions import (
     GiveUp,
     Restarted,
     Verdict,
+    backoff_ms,
     is_cut_off,
     is_ordered,
     scope,
     verdict,
 )
 
-AWAY_S = 0.5  # between two tries to start a remote child while its cluster does not answer
+AWAY = Backoff(500, 2, 5000, 0.0)
+"""Between two tries to start a remote child for which there is no node, or no cluster."""
 TEMPORARY = RestartType.TEMPORARY
 SIMPLE = Strategy.SIMPLE_ONE_FOR_ONE
 Limits = dict[str, Any]
@@ -94,8 +98,18 @@ def on_try_again(world: World, entry: TryAgain) -> None:
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
+    elif sup.status is CellStatus.RUNNING and is_cut_off(cell.last_reason):
+        ask_anew(world, sup, cell)
     elif sup.status is CellStatus.RUNNING:
         carry_out(world, sup, cell, judge(world, sup, cell, None))
+
+
+def ask_anew(world: World, sup: SupervisorCell, cell: Cell) -> None:
+    """Ask for a remote child again that was not to be had: the same restart, and no other one."""
+    extra = cell.ensure_extra()
+    if extra.delay_until_s is None or extra.delay_until_s <= world.clock.now_s():
+        extra.delay_until_s = None
+        settle_start(world, sup, cell, come_up(world, cell))
 
 
 def on_restart(world: World, entry: Restart) -> None:
@@ -109,7 +123,7 @@ def on_restart(world: World, entry: Restart) -> None:
     elif sup.status is CellStatus.RUNNING:
         if cell.extra is not None:
             cell.extra.delay_until_s = None
-        stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id)
+        stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id, sup.temporary)
         restart(world, sup, cell, Restarted(stop, start, entry.restarts))
 
 
@@ -157,6 +171,7 @@ def judge(world: World, sup: SupervisorCell, cell: Cell, ended: ExitReason | Non
         now_s=world.clock.now_s(),
         chance=world.chance() if delays else 0.5,
         held=0 if cell.extra is None else cell.extra.attempt,
+        temporary=sup.temporary,
     )
 
 
@@ -236,7 +251,8 @@ def delay(world: World, sup: SupervisorCell, cell: Cell, decided: Delayed) -> No
     note(world, "delayed", cell, (cell.spec.id,))
     what = {"delay_ms": decided.delay_ms, "attempt": decided.attempt, **limits}
     world.report("delayed", cell, what)
-    take_down(world, sup, cells_of(sup, decided.stop), decided.start)
+    ending = [one for one in concerned(sup, cell, decided) if one is not cell]
+    take_down(world, sup, ending, decided.start)
     world.timers.start(decided.until_s, Restart(cell, cell.starts, decided.restarts))
 
 
@@ -251,19 +267,21 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
-    starting = cells_of(sup, decided.start)
-    if len(starting) > len(decided.stop):  # all of these, and the child itself
-        ending = [one for one in starting if one is not cell]
-    else:
-        ending = cells_of(sup, decided.stop)
+    starting = concerned(sup, cell, decided)
+    ending = [one for one in starting if one is not cell]
+    if len(decided.start) < len(starting):
+        starting = [*map(sup.children.__getitem__, decided.start)]
     with without_collector(world):
         take_down(world, sup, ending, decided.start)
         start_again(world, sup, starting)
 
 
-def cells_of(sup: SupervisorCell, names: Sequence[str]) -> list[Cell]:
-    """Return the children with these ids, in this order."""
-    return [*map(sup.children.__getitem__, names)]
+def concerned(sup: SupervisorCell, cell: Cell, decided: Restarted | Delayed) -> list[Cell]:
+    """Return the child that is restarted and those that go down with it, in start order."""
+    if not decided.stop:
+        return [cell]
+    count = 1 + len(decided.stop)  # the last ones, see `scope`: no names need to be looked up
+    return [*islice(reversed(sup.children.values()), count)][::-1]
 
 
 def take_down(
@@ -344,12 +362,19 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
 
 
 def try_again(world: World, cell: Cell) -> None:
-    """Have a start that failed tried again: next, or in a moment where the cluster is away."""
+    """Have a start that failed tried again: next, or later where the cluster is away.
+
+    Then after a back-off, its own or `AWAY`; a node that comes ends that (`remote/news.py`).
+    """
     entry = TryAgain(cell, cell.starts)
-    if is_cut_off(cell.last_reason):
-        world.timers.start(world.clock.now_s() + AWAY_S, entry)
-    else:
+    if not is_cut_off(cell.last_reason):
         world.retries.append(entry)
+        return
+    extra, own = cell.ensure_extra(), cell.spec.backoff
+    delay_ms = backoff_ms(own or AWAY, extra.attempt, world.chance() if own else 0.5)
+    extra.attempt += 1
+    extra.delay_until_s = world.clock.now_s() + delay_ms / 1000
+    world.timers.start(extra.delay_until_s, entry)
 
 
 def die(world: World, sup: SupervisorCell, reason: ExitReason) -> None:

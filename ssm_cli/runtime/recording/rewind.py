@@ -315,7 +315,7 @@ class Rewinding:
             own = type(what) is PutOff and what.own
             came = self._taken(cell, what.kind, what.message, own=own)
             if type(what) is PutOff and isinstance(here, WorkerCell):
-                hold(here, what.kind, came, Pending() if what.waits else None)
+                hold(self._world, here, what.kind, came, Pending() if what.waits else None)
 
     def _pass_gone(self, worker: str) -> None:
         """Let a publish pass by a member that has ended; it may have been brought here already."""

@@ -208,7 +208,9 @@ class FakeLinks:
         """Another process becomes the parent of the children."""
         self._news.append(Superseded(by))
 
-    def link(self, child: str, *, reachable: bool, age_s: float = 0.0, node: str = NODE) -> None:
+    def link(
+        self, child: str, *, reachable: bool, age_s: float = 0.0, node: str = NODE, why: str = ""
+    ) -> None:
         """The link to a child breaks, or is there again, at a node that may be another."""
         self._live[child] = reachable
-        self._news.append(Linked(child, self.epochs[child], node, reachable, age_s))
+        self._news.append(Linked(child, self.epochs[child], node, reachable, age_s, why))

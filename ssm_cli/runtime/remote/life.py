@@ -67,7 +67,7 @@ def linked(world: World) -> Links:
 def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
     """Take note that it serves."""
     cell.node, cell.epoch = node, epoch
-    cell.reachable = True
+    cell.reachable, cell.why = True, ""
     cell.status = CellStatus.RUNNING
     cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0
@@ -94,19 +94,21 @@ def ask_ends(world: World, cells: Iterable[Cell]) -> None:
 def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
     """Have it stopped within its shutdown time; what does not answer is killed, or fenced.
 
-    Where the tree leaves its remote children to another parent, it lives on.
+    Where the tree leaves its remote children to another parent, it lives on; where it waits for
+    another parent, it was never its own.
     """
     links, keeps = world.outside.links, world.outside.keeps
     lives_on = keeps and cell.status is CellStatus.RUNNING
+    ours = not (world.outside.waits_for and cell.status is CellStatus.STARTING)
     if lives_on:
         world.report("left", cell, {"node": cell.node, "epoch": cell.epoch})
-    elif reason is not KILLED and cell.status is not CellStatus.ENDING:
+    elif ours and reason is not KILLED and cell.status is not CellStatus.ENDING:
         world.report("terminating", cell, ending(reason))
     within_s = time_to_end(cell, reason)
     stopped = keeps or (links is not None and links.stop(cell.spec.id, within_s))
     cell.status = CellStatus.ENDING  # a call that waits for it fails
     release_calls(world, cell)
-    left(world, cell, reason if stopped else KILLED, told=lives_on)
+    left(world, cell, reason if stopped else KILLED, told=lives_on or not ours)
 
 
 def end_soon(world: World, cell: RemoteCell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import KILLED, SHUTDOWN, Lost, Shutdown
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
-from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree
+from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree, TryAgain
 from ssm_cli.runtime.engine.recorder import FarNews
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.hearing import publish_heard
@@ -23,6 +23,7 @@ from ssm_cli.runtime.remote.ports import (
     Unheard,
 )
 from ssm_cli.runtime.reports import ending
+from ssm_cli.supervision.decisions import is_cut_off
 
 
 def take_news(world: World) -> bool:
@@ -76,7 +77,7 @@ def changes(world: World, news: News) -> bool:
         return not isinstance(news, Ended) or news.epoch == cell.epoch
     cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     known = cell.node, cell.epoch, cell.reachable
-    return (news.node, news.epoch, news.reachable) != known
+    return (news.node, news.epoch, news.reachable) != known or news.why not in {"", cell.why}
 
 
 def take(world: World, news: News) -> bool:
@@ -85,9 +86,15 @@ def take(world: World, news: News) -> bool:
         case NodeSeen(node, up, host):
             seen = {"node": node, "host": host}
             world.report("node_up" if up else "node_down", world.root, seen)
+            return up and try_soon(world)
         case LinkSeen(up, detail):
             world.report("link_up" if up else "link_down", world.root, {"why": detail})
+            for cell in world.names.values():
+                if isinstance(cell, RemoteCell):
+                    cell.why = detail
+            return up and try_soon(world)
         case ParentWaits(by):
+            world.outside.waits_for = by
             world.report("waiting", world.root, {"parent": by})
         case Launched() | Ended() | Linked() | Stopped():
             cell = world.names[news.child]
@@ -96,12 +103,30 @@ def take(world: World, news: News) -> bool:
     return False
 
 
+def try_soon(world: World) -> bool:
+    """Have children asked for again at once that were not to be had; return whether there are any.
+
+    One that is just asked for has its next try soon.
+    """
+    waits = False
+    for cell in world.names.values():
+        down = cell.status in (CellStatus.RESTARTING, CellStatus.STARTING)
+        if isinstance(cell, RemoteCell) and down and is_cut_off(cell.last_reason):
+            extra = cell.ensure_extra()
+            extra.attempt = min(extra.attempt, 1)
+            if cell.status is CellStatus.RESTARTING:
+                extra.delay_until_s, waits = world.clock.now_s(), True
+                world.post(TryAgain(cell, cell.starts))
+    return waits
+
+
 def take_of_child(
     world: World, cell: RemoteCell, news: Launched | Ended | Linked | Stopped
 ) -> bool:
     """Take news of a child; return as `take`."""
     match news:
         case Launched():
+            world.outside.waits_for = ""
             why = None if news.ok else Lost(news.reason, news.detail)
             world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
         case Ended():
@@ -126,8 +151,10 @@ def take_link(world: World, cell: RemoteCell, news: Linked) -> None:
     cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     moved = news.node != cell.node
     cell.node, cell.epoch = news.node, news.epoch
-    if news.reachable != cell.reachable:
-        cell.reachable = news.reachable
-        world.report("reachable" if news.reachable else "unreachable", cell, {"node": cell.node})
+    why = "" if news.reachable else news.why or cell.why
+    if news.reachable != cell.reachable or why != cell.why:
+        cell.reachable, cell.why = news.reachable, why
+        known = {"node": cell.node} | ({"why": why} if why else {})
+        world.report("reachable" if news.reachable else "unreachable", cell, known)
     if moved:
         world.report("moved", cell, {"node": cell.node})

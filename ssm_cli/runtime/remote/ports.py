@@ -31,13 +31,17 @@ class Launched(msgspec.Struct, frozen=True):
 
 
 class Linked(msgspec.Struct, frozen=True):
-    """How the link to a child stands: where it runs, and how old its last sign of life is."""
+    """How the link to a child stands: where it runs, and how old its last sign of life is.
+
+    `why`: for people, why it does not run where that is known.
+    """
 
     child: str
     epoch: int
     node: str
     reachable: bool
     age_s: float
+    why: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ is killed, with its process group, the moment its run does not count any more.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -199,8 +200,7 @@ class Processes:
 
 def message_for(world: World, entry: RunDue) -> bytes | Failed:
     """Return what a process is told: what to call, and where to find it; or why it cannot be."""
-    run = entry.run
-    dump = partial(pickle.dumps, (run.function, run.args))
+    dump = partial(pickled, world, entry)
     try:
         work = guarded(world.guard, entry.cell, entry.cell.step_limit_s(), dump)
     except BaseException as error:
@@ -216,6 +216,21 @@ def message_for(world: World, entry: RunDue) -> bytes | Failed:
     files = places() if OURS.encode() in work else {}
     message = pickle.dumps((MOST_BYTES, sys.path, main_file, files, work))
     return len(message).to_bytes(LENGTH_BYTES, "big") + message
+
+
+def pickled(world: World, entry: RunDue) -> bytes:
+    """Return what is to be called, in the code of now: a reload may have come while it waited."""
+    work = entry.run.function, entry.run.args
+    carry = world.outside.carry
+    return pickle.dumps(work if carry is None else carry(entry.cell, work))
+
+
+class Answer(pickle.Unpickler):
+    """Reads an answer: to a process the program of the node is a module of another name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class or a function by its name."""
+        return super().find_class("__main__" if module == "__mp_main__" else module, name)
 
 
 def spawn() -> tuple[int, socket.socket]:
@@ -252,7 +267,7 @@ def spawn() -> tuple[int, socket.socket]:
 def end_in(world: World, entry: RunDue, answer: bytes) -> Ended:
     """Return what an answer of a process says."""
     try:
-        load = partial(pickle.loads, answer[1:])
+        load = Answer(io.BytesIO(answer[1:])).load
         value = guarded(world.guard, entry.cell, entry.cell.step_limit_s(), load)
     except BaseException as error:
         if is_from_outside(world.guard, error):

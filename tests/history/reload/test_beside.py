@@ -12,6 +12,7 @@ import pytest
 
 from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
 from ssm_cli.errors import CodeRefused
+from ssm_cli.history.reload import watching
 from tests.history.reload.desk import FILES, Desk
 
 RUNNER = """
@@ -133,6 +134,18 @@ def test_what_runs_on_another_computer_is_refused_clearly(tmp_path: Path, what: 
         assert [one["worker"] for one in node.reload()["workers"]] == ["book"]
 
 
+def keep_facts(file: Path, text: str) -> None:
+    """Write a file as a tool does that keeps its time; it has the same size and number."""
+    told, before = file.stat(), file.read_text(encoding="utf-8")
+    assert len(text) == len(before)
+    file.write_text(text, encoding="utf-8")
+    os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
+    now = file.stat()
+    assert (now.st_mtime_ns, now.st_size, now.st_ino) == (
+        told.st_mtime_ns, told.st_size, told.st_ino,
+    )  # fmt: skip
+
+
 # -- packages ----------------------------------------------------------------------------------
 
 
@@ -158,7 +171,9 @@ def test_a_module_of_a_package_is_reloaded_and_found_by_its_name(package: Path) 
     with Node(tree, clock=ManualClock(), history=100) as node:
         node.call("book", b"Put SELL 1")
         assert node.reload()["modules"] == []
-        (package / "fees.py").write_text("def fee(amount):\n    return 7\n")
+        (package / "fees.py").touch()
+        assert node.reload()["modules"] == []
+        keep_facts(package / "fees.py", "def fee(amount):\n    return 7\n")
         found = node.reload("shop_of_tests.book", sure="yes")
         assert found["done"]
         assert [Path(one["file"]).name for one in found["modules"]] == ["book.py", "fees.py"]
@@ -259,6 +274,36 @@ def test_a_helper_and_a_file_that_is_gone_are_watched_too(desk: Desk) -> None:
     assert looked(desk, 3) == ["code_failed root"]
     desk.write("fees.py", "def fee(amount):\n    return 1 + 0\n")
     assert looked(desk, 3) == ["reloaded book", "reloaded twin"]
+
+
+@pytest.mark.parametrize("looks", [0, 1, 9])
+def test_a_change_that_keeps_time_size_and_number_of_a_file_is_seen(desk: Desk, looks: int) -> None:
+    assert looked(desk, looks) == []
+    keep_facts(desk.folder / "fees.py", FILES["fees.py"].replace("1", "2"))
+    assert looked(desk) == ["code_differs book", "code_differs twin"]
+    keep_facts(desk.folder / "fees.py", FILES["fees.py"].replace("1", "3"))
+    assert looked(desk) == ["code_differs book", "code_differs twin"]
+
+
+def test_a_change_before_the_first_look_and_within_a_tick_of_the_disk_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "facts_of", lambda _: (1, 2, 3))
+    desk = Desk(tmp_path)
+    with desk.node:
+        desk.serve()
+        desk.change("return 1", "return 2", "fees.py")
+        assert looked(desk) == ["code_differs book", "code_differs twin"]
+        desk.change("return 2", "return 3", "fees.py")
+        assert looked(desk) == ["code_differs book", "code_differs twin"]
+
+
+def test_a_file_that_was_only_touched_is_not_loaded_again(desk: Desk) -> None:
+    for file in desk.folder.iterdir():
+        file.touch()
+        file.chmod(0o600)
+    assert looked(desk, 3) == []
+    assert desk.node.reload()["modules"] == []
 
 
 MEANWHILE = """    if NEXT and message == Ask():

@@ -12,6 +12,7 @@ from ssm_cli import (
     CalleeCrashed,
     CalleeStopped,
     DecodeError,
+    Denied,
     Fenced,
     MemoryStore,
     QueueFull,
@@ -38,6 +39,7 @@ from tests.runtime.durable.parts import (
     Send,
     World,
     failing,
+    log,
     tree,
     worker,
 )
@@ -307,6 +309,59 @@ def test_a_crash_that_could_not_be_written_has_not_happened_to_the_state(on_cras
     world.node.call("a", Add(4))
     world.crash()
     assert world.seen() == [1, 4]
+
+
+@pytest.mark.parametrize("unsure", [False, True])
+@pytest.mark.parametrize(("start", "message"), [(log, Boom(7)), (Book, Early(1, crash=True))])
+def test_a_crash_that_could_not_be_written_counts_as_a_restart_and_its_caller_hears_so(
+    start: Any, message: Any, *, unsure: bool
+) -> None:
+    world = World(tree(worker("a", start), on_storage_error="refuse", intensity=2, period=60))
+    world.node.call("a", Add(1))
+    failing(world.store)
+    world.store.failing.unsure = unsure
+    for left in (1, 0):
+        with pytest.raises(CalleeStopped, match="the crash counts all the same") as told:
+            world.node.call("a", message)
+        assert "a crashed: ZeroDivisionError: " in str(told.value)
+        assert "safe to send it again" not in str(told.value)
+        assert ("not known" in str(told.value)) is unsure
+        assert world.node.tree().budget_left == left
+        assert world.seen() == [1]
+    assert world.events("crashed", "restarting") == ["crashed a", "restarting root"] * 2
+    with pytest.raises(CalleeStopped, match="the crash counts all the same"):
+        world.node.call("a", message)
+    assert world.events("gave_up") == ["gave_up root"], "so it has an end"
+
+
+def test_calls_beside_a_crash_that_could_not_be_written_may_be_sent_again() -> None:
+    world = World(tree(worker("a"), on_storage_error="refuse"))
+    failing(world.store)
+    before, crash, behind = world.ask("a", Add(2), Boom(), Add(3))
+    world.node.run()
+    assert ["safe to send" in str(one.error) for one in (before, crash, behind)] == [
+        True, False, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["refuse", "stop"])
+def test_an_input_whose_release_cannot_be_written_stays_in_quarantine(how: str) -> None:
+    world = World(tree(worker("a", quarantine=1), on_storage_error=how))
+    with pytest.raises(CalleeCrashed):
+        world.node.call("a", Boom())
+    [refused] = world.node.quarantined()
+    failing(world.store)
+    with pytest.raises(StorageError, match="input 1 stays in quarantine: no room"):
+        world.node.release_input(1)
+    assert world.node.quarantined() == [refused]
+    failing(world.store, None)
+    if how == "refuse":
+        with pytest.raises(Denied):
+            world.node.call("a", Boom())
+    world.crash()
+    assert world.node.quarantined() == [refused]
+    assert world.node.release_input(1) == refused
+    assert world.node.quarantined() == []
 
 
 def test_entries_behind_one_that_fails_are_taken_back_with_it() -> None:
