@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.reasons import shape
@@ -37,7 +37,7 @@ class Statem(Callbacks):
             `enter` in the new state, whose content is the old one.
     """
 
-    callback_mode: ClassVar[str] = "state_functions"
+    callback_mode: ClassVar[Literal["state_functions", "handle_event_function"]] = "state_functions"
     state_enter: ClassVar[bool] = False
 
     def init(self, name: str, args: Mapping[str, Any]) -> Next | Ignore | Stop:

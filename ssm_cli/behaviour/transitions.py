@@ -6,7 +6,7 @@ Source: OTP `gen_statem`, `event_type()`, `state_callback_result()` and `action(
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -61,7 +61,7 @@ class SetTimeout(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """
 
     timer: Timer
-    ms: float | str
+    ms: float | Literal["infinity"]
     content: Any = None
     absolute: bool = False
 

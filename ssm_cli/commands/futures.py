@@ -171,6 +171,12 @@ def _calls(found: Data) -> list[str]:
     if found["cut"]:
         cut = counted(found["cut"], "step")
         lines.append(f"{cut} really hung, and were cut by the time of this machine")
+    if found["flooding"]:
+        names, times = brief(some_names([*found["flooding"]])), max(found["flooding"].values())
+        lines.append(
+            f"inputs without end for {names}, behind {counted(times, 'step')}: the next step came "
+            f"after 64,000 of them"
+        )
     if found["unfed"]:
         names = brief(some_names(found["unfed"]))
         lines.append(f"no inputs for {names}: their types are not known")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ssm_cli.behaviour.callbacks import Callbacks
-from ssm_cli.behaviour.dispatch import Kind, advance, callback_of
+from ssm_cli.behaviour.dispatch import Kind, advance, callback_of, of_step
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.results import Caller
 from ssm_cli.behaviour.statem import PureStatem
@@ -60,6 +60,7 @@ class Writing:
         self._names = Imports(str(module), beside)
         self._literals = Literals(self._names.of)
         self._hangs = not isinstance(shrunk.goal, Broken) and shrunk.goal.error == "StepTimeout"
+        self._judges = not isinstance(shrunk.goal, Broken) and shrunk.goal.is_answered
 
     def text(self) -> str:
         """Return the file."""
@@ -105,7 +106,10 @@ class Writing:
             given = self._literals.source(message, f"input {number + 1}")
             if number == last and self._hangs:
                 lines.append(f"    faulthandler.dump_traceback_later({HANG_S}, exit=True)")
-            if self._is_server:
+            if number == last and self._judges:
+                lines.append(line_of(self._judged(kind, given), before="outcome = "))
+                lines.append("    assert outcome.stop is None, outcome.stop")
+            elif self._is_server:
                 call = self._asked(kind, given)
                 lines.append(line_of(call, before="state = ", after=".state"))
             else:
@@ -113,10 +117,20 @@ class Writing:
                 lines.append(line_of(call, before="state, *_ = "))
         return lines
 
-    def _asked(self, kind: Kind, given: Source) -> Group:
-        """Return the call of the callback for an input; a `Statem` is asked through its loop."""
+    def _judged(self, kind: Kind, given: Source) -> Group:
+        """Return the call that tells what the answer to an input means."""
+        if self._is_server:
+            return self._asked(kind, given, judges=True)
+        step = Group(f"{self._step()}(", [("", given), ("", "state")], ")")
+        return Group(f"{self._names.of(of_step)}(", [("", step)], ")")
+
+    def _asked(self, kind: Kind, given: Source, *, judges: bool = False) -> Group:
+        """Return the call of the callback for an input.
+
+        A `Statem` is asked through its loop, and so is any where the call `judges` the answer.
+        """
         is_call = kind is Kind.CALL
-        if isinstance(self._shrunk.behaviour, GenServer):
+        if isinstance(self._shrunk.behaviour, GenServer) and not judges:
             items = [("", given), *([("", "caller")] if is_call else []), ("", "state")]
             return Group(f"server.handle_{kind.name.lower()}(", items, ")")
         how, caller = f"{self._names.of(Kind)}.{kind.name}", "caller" if is_call else "None"

@@ -18,6 +18,7 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.equality import equal
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.history.shapes import Renames, differences, renamed
 from ssm_cli.runtime.engine.crashes import OURS, stack_of
@@ -52,13 +53,18 @@ class CrashPlace(NamedTuple):
 class SameCrash(msgspec.Struct, frozen=True):
     """The goal to crash alike: an exception of that name at the same place.
 
-    `place` is None where no code of the user was running, as for a bad return value. `told` is the
+    `place` is None where no code of the user was running, as for a bad answer. `told` is the
     innermost line of a stack that is known as text alone, `step: return 1 // 0`.
     """
 
     error: str
     place: CrashPlace | None = None
     told: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether what the worker has answered is the fault, and not what its code raised."""
+        return self.place is None and not self.told and self.error not in ANYWHERE
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -144,13 +150,25 @@ def is_library(file: str) -> bool:
     return file.startswith(("<frozen", LIBRARY)) or f"{os.sep}site-packages{os.sep}" in file
 
 
-NOT_THEIRS = (*OURS, "/ssm_cli/history/")
+NOT_THEIRS = (*OURS, "/ssm_cli/history/", "/ssm_cli/simulation/")
 LIBRARY = sysconfig.get_path("stdlib") + os.sep
 
 
 def own_run(behaviour: Behaviour) -> Run:
     """Return what steps a worker without a guard; a call comes from a new caller."""
-    return lambda state, kind, message: advance(behaviour, kind, message, Caller(1, []), state)
+    return lambda state, kind, message: uncrashed(
+        advance(behaviour, kind, message, Caller(1, []), state)
+    )
+
+
+def uncrashed(outcome: Outcome) -> Outcome:
+    """Return an outcome; raise the crash that it is where a callback has not raised, but answered.
+
+    A `Statem` ends so with a bad answer, and every worker with an exception as its reason.
+    """
+    if type(outcome.stop) is Crash and isinstance(outcome.stop.error, Exception):
+        raise outcome.stop.error.with_traceback(None)
+    return outcome
 
 
 class Bounds(msgspec.Struct, frozen=True):

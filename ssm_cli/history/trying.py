@@ -28,7 +28,7 @@ from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
 from ssm_cli.history.telling import MOST_TEXT, Data, Teller
 from ssm_cli.history.timeline import Timeline
-from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
+from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal, uncrashed
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -323,7 +323,6 @@ def guarded_run(cell: WorkerCell, again: Again | None = None) -> Run:
     runs, code = again or Again(cell.spec), Code(code_of(cell))
 
     def run(state: Any, kind: Kind, message: Any) -> Outcome:
-        outcome: Outcome = runs.step(code.step, kind, message, state)
-        return outcome
+        return uncrashed(runs.step(code.step, kind, message, state))
 
     return run

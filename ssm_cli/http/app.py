@@ -300,7 +300,7 @@ def _value(parameter: Query, text: str) -> Any:
 
 def _flag(parameter: Query, text: str) -> bool | str:
     """Read a flag, of whatever route: `yes` or `true`, `no` or `false`."""
-    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    words = {"yes": True, "true": True, "no": False, "false": False}
     is_on = words.get(text.lower())
     if is_on is None:
         expected = "yes or no" if parameter.choices else "true or false"

@@ -103,6 +103,7 @@ class ChaosRun:
             "refused": seen.refused,
             "dropped": seen.dropped,
             "cut": seen.cut,
+            "flooding": dict(sorted(seen.flooding.items())[:MOST_UNFED]),
             "supervisors": seen.table(),
             "away": seen.longest_away(),
             "unfed": [*self._unfed][:MOST_UNFED],

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.callbacks import Callbacks
-from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
+from ssm_cli.behaviour.dispatch import behaviour_of, callback_of
 from ssm_cli.behaviour.equality import equal
-from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.reasons import is_abnormal
+from ssm_cli.behaviour.results import NOTHING, reason_for
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import CommandError, StepTimeout, counted, message_of
@@ -36,7 +36,7 @@ from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
 from ssm_cli.runtime.performer.intake import hint_for
-from ssm_cli.simulation.load import CASTS, Input, remembered
+from ssm_cli.simulation.load import Input, kind_for, remembered, takes
 from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
 from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.patience import HANG_S
@@ -176,7 +176,9 @@ class FuzzSessions:
         self._goal = broken(asked.invariant, self.told)
         self._recorder, self._last = past
         known = {} if self._recorder is None else remembered(self._recorder, self._last)
-        self._known: list[Input] = known.get(cell.spec.id, [])
+        self._known: list[Input] = [
+            one for one in known.get(cell.spec.id, []) if takes(self._behaviour, one[0])
+        ]
         self._pool, self._state = Pool(), cell.state
         self._maker = self._made()
         if self._goal is not None and self._goal[1].holds(self._state):
@@ -264,8 +266,7 @@ class FuzzSessions:
         made = self._runs.step(self._maker.make, chance)
         if made is None:
             return None
-        casts = isinstance(self._behaviour, Callbacks) and chance.random() < CASTS
-        return (Kind.CAST if casts else Kind.CALL), made
+        return kind_for(self._behaviour, chance), made
 
     def _session(self, most: int, is_over: Callable[[], bool]) -> Trial | None:
         """Give the worker inputs, from its real state on, until so many are given or all is over.
@@ -288,7 +289,7 @@ class FuzzSessions:
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
-                return self._trial(given, crash_goal(error))
+                return self._crashed(given, error)
             if self._goal is not None and self._goal[1].holds(outcome.state):
                 return self._trial(given, self._goal[1])
             if outcome.stop is not None:
@@ -299,6 +300,10 @@ class FuzzSessions:
             if number % STEPS_BETWEEN_LOOKS == 0:
                 self._pool.add(state, stays=False, most=LEAVES)
         return None
+
+    def _crashed(self, given: list[Input], error: BaseException) -> Trial | None:
+        """Return what an exception has shown; None where the worker ends by it in order."""
+        return self._trial(given, crash_goal(error)) if is_abnormal(reason_for(error)) else None
 
     def _trial(self, given: list[Input], goal: Goal) -> Trial:
         return Trial(self._behaviour, self._own_state(), given, goal, from_init=False)

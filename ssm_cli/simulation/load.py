@@ -8,6 +8,7 @@ from typing import Any
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.history.comparing import kind_of
 from ssm_cli.history.records import served_in
 from ssm_cli.history.trying import is_given
@@ -52,8 +53,22 @@ class Load:
         made = guarded(self._world.guard, cell, MAKE_S, maker.make, chance)
         if made is None:
             return None
-        calls = not isinstance(getattr(cell, "behaviour", None), Callbacks)
-        return (Kind.CALL if calls or chance.random() >= CASTS else Kind.CAST), made
+        return kind_for(getattr(cell, "behaviour", None), chance), made
+
+
+def kind_for(behaviour: Any, chance: Random) -> Kind:
+    """Return how an input that was made comes to a worker: as what its callbacks take."""
+    casts = isinstance(behaviour, Callbacks) and chance.random() < CASTS
+    if isinstance(behaviour, GenServer):
+        casts = takes(behaviour, Kind.CAST) and (casts or not takes(behaviour, Kind.CALL))
+    return Kind.CAST if casts else Kind.CALL
+
+
+def takes(behaviour: Any, kind: Kind) -> bool:
+    """Return whether a worker has a callback of its own for inputs of that kind."""
+    name = f"handle_{kind.name.lower()}"
+    own = getattr(type(behaviour), name, None)
+    return not isinstance(behaviour, GenServer) or own is not getattr(GenServer, name)
 
 
 def maker_for(cell: WorkerCell, others: Iterable[Any] = ()) -> Maker | None:

@@ -26,12 +26,14 @@ class Sightings:
         events: the last decisions, until they are taken out.
         impure: the first worker that was found to be not pure, and how; None so far.
         dropped: how many messages have reached nobody.
+        flooding: workers whose inputs do not come to an end between two steps, and how often.
         cut: how many steps really hung, by the time of the machine.
     """
 
     def __init__(self, world: World) -> None:
         self.calls = self.refused = self.dropped = self.cut = 0
         self.failed: Counter[str] = Counter()
+        self.flooding: Counter[str] = Counter()
         self.events: list[Happened] = []
         self.impure: tuple[str, Data] | None = None
         self.supervisors: dict[str, Data] = {}
@@ -56,6 +58,10 @@ class Sightings:
             self.failed[outcome] += 1
         else:
             self.refused += 1
+
+    def flood(self, worker: str) -> None:
+        """Note that a worker has inputs still, however many were served."""
+        self.flooding[worker] += 1
 
     def passed_s(self) -> float:
         """Return how much time has passed."""

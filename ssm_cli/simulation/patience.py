@@ -16,11 +16,21 @@ PATIENCE = 3  # times its limit that a callback may take by the time of the mach
 class PatientGuard(AlarmGuard):
     """Cuts user code by the time of the machine, at `PATIENCE` times its limits.
 
-    A machine that is busy with something else is not to change what a seed does. A step, and
-    whatever has no limit, counts as one of `HANG_S` at most: somebody waits for the run.
+    A machine that is busy with something else is not to change what a seed does, nor how many
+    inputs are served at a time: no tick ends a batch. A step, and whatever has no limit, counts as
+    one of `HANG_S` at most: somebody waits for the run.
     """
 
     __slots__ = ("_due_s",)
+
+    @property
+    def ticked(self) -> bool:
+        """Whether a batch is to end early."""
+        return False
+
+    @ticked.setter
+    def ticked(self, value: bool) -> None:
+        """Take no notice of a tick."""
 
     def _limit_s(self, cell: Cell) -> float:
         limit_s = super()._limit_s(cell)

@@ -130,6 +130,8 @@ class Simulated:
         else:
             self._give(one)
         come_to_rest(self.node)
+        if self._world.running and self._world.queue:
+            self.observed.flood(self._world.queue[0][0].spec.id)
         self._settle_calls()
 
     # -- inputs --------------------------------------------------------------------------------
@@ -164,10 +166,14 @@ class Simulated:
         self._calls = waiting
 
     def _pass(self, seconds: float) -> None:
-        if seconds > 0:
+        if seconds <= 0:
+            return
+        end_s = self.node.now_s() + seconds
+        if not self._world.queue:  # else its workers send to each other without end
             self.node.run(seconds)
-            if has_more(self._world):
-                come_to_rest(self.node)
+        if has_more(self._world):
+            self._clock().advance_s(end_s - self.node.now_s())
+            come_to_rest(self.node)
 
     # -- faults --------------------------------------------------------------------------------
 

@@ -87,7 +87,11 @@ def world_of(node: Node) -> World:
 
 
 def come_to_rest(node: Node) -> None:
-    """Serve a node until nothing waits but what is due later, `MOST_TURNS` turns at most."""
+    """Serve a node until nothing waits but what is due later.
+
+    It ends after `MOST_TURNS` turns, and after the first one that leaves inputs: it takes as many
+    of them as the loop does while a manual clock stands still (`loop.MOST_ROUNDS`).
+    """
     bring_to_rest(world_of(node), node.run)
 
 
@@ -95,7 +99,7 @@ def bring_to_rest(world: World, run: Callable[[float], None]) -> None:
     """Serve a world by what runs it, as `come_to_rest`."""
     for _ in range(MOST_TURNS):
         run(0.0)
-        if not has_more(world):
+        if world.queue or not has_more(world):
             return
 
 

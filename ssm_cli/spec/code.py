@@ -13,9 +13,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
+from enum import EnumType
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.event import Event
@@ -39,6 +42,8 @@ from ssm_cli.spec.arguments import (
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence, shown
 
 LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_cal`, `handleCall`
+CERTAIN = (type, EnumType, type(msgspec.Struct))  # of others a class may stand for any value
+VAGUE = (object, type, int, float, complex, tuple)  # an int is a float, and tuples have names
 FUNCTIONS = ("init", "terminate", "redact", "code_change", "migrate", "restore")
 BASES = (Callbacks, EventHandler, PureHandler)
 KINDS: tuple[type[Callbacks], ...] = (GenServer, Statem, Event)
@@ -112,6 +117,66 @@ def _machine_faults(machine: StateMachine) -> Iterator[str]:
     yield from _waiting_faults(machine, ("step", *FUNCTIONS))
     yield from argument_faults(machine, OF_A_MACHINE)
     yield from _shared_faults(machine)
+    yield from _contradictions(machine)
+
+
+def _contradictions(machine: StateMachine) -> Iterator[str]:
+    """What its fields say against the annotations of its step, where both name classes alone.
+
+    Of the `reads` each is to be one that the step takes, or a kind of it; of the others any.
+    """
+    message, state, output = _annotated(machine.step)
+    if not isinstance(machine.codec, str):
+        message = frozenset()  # it is given what that decodes
+    if type(None) in output:
+        output = frozenset()  # it answers later
+    for name, said in (("inputs", message), ("reads", message), ("outputs", output)):
+        kinds = _named(getattr(machine, name))
+        odd = [kind for kind in sorted(kinds, key=repr) if not _may_be(kind, said)]
+        if said and odd and (name == "reads" or len(odd) == len(kinds)):
+            yield sentence(f"has the {name} {shown(odd[0])}", _as_annotated(said))
+    if (
+        state
+        and (odd_state := _named(machine.state))
+        and not any(_may_be(kind, state) for kind in odd_state)
+    ):
+        yield sentence(f"has the state {shown(machine.state)}", _as_annotated(state))
+
+
+def _as_annotated(kinds: frozenset[type]) -> str:
+    return f"{' | '.join(sorted(kind.__name__ for kind in kinds))}, as its step is annotated"
+
+
+def _annotated(step: object) -> tuple[frozenset[type], frozenset[type], frozenset[type]]:
+    """Return the classes of a step's input, state and output; none where they are not certain."""
+    nothing = frozenset[type]()
+    if not isinstance(step, FunctionType) or hasattr(step, "__wrapped__"):
+        return nothing, nothing, nothing
+    try:
+        hints = get_type_hints(step)
+    except Exception:  # noqa: BLE001 - names that are not there yet, or whatever the user's raise
+        return nothing, nothing, nothing
+    first, second = (*step.__code__.co_varnames[: step.__code__.co_argcount], "", "")[:2]
+    answer = hints.get("return")
+    outputs = (
+        get_args(answer)[1] if get_origin(answer) is tuple and len(get_args(answer)) > 1 else None
+    )
+    return _named(hints.get(first)), _named(hints.get(second)), _named(outputs)
+
+
+def _named(annotation: Any) -> frozenset[type]:
+    """Return the classes of one, or of a union; none where something else is among them."""
+    try:
+        kinds = classes_of(annotation)
+    except TypeError:  # what cannot be hashed
+        return frozenset()
+    certain = all(type(kind) in CERTAIN and kind not in VAGUE for kind in kinds)
+    return kinds if certain else frozenset()
+
+
+def _may_be(kind: type, others: frozenset[type]) -> bool:
+    """Return whether a value of a class may be one of others, or the other way round."""
+    return any(issubclass(kind, one) or issubclass(one, kind) for one in others)
 
 
 def callbacks_of(server: type[Callbacks]) -> dict[str, FunctionType]:
@@ -174,6 +239,11 @@ def _mode_faults(machine: Any) -> Iterator[str]:
     if not isinstance(mode, property) and mode not in MODES:
         nearest_mode = nearest(mode, MODES) if isinstance(mode, str) else ""
         yield sentence(f"has the callback_mode {shown(mode)}", " or ".join(MODES), nearest_mode)
+    handles = _attribute(machine, "handle_event") is not Statem.handle_event
+    if mode == MODES[1] and isinstance(machine, type) and not handles:
+        yield sentence(
+            f"has the callback_mode {mode}", "a handle_event(event, state, data) with it"
+        )
     if not isinstance(enter, bool | property):
         yield sentence(f"has the state_enter {shown(enter)}", "true or false")
 

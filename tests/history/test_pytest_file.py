@@ -22,7 +22,7 @@ from ssm_cli.behaviour.dispatch import Kind, behaviour_of
 from ssm_cli.history.layout import COLUMNS
 from ssm_cli.history.pytest_file import pytest_file, python_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
-from ssm_cli.history.trials import Broken, Goal, SameCrash, Trial, crash_goal, own_run
+from ssm_cli.history.trials import Broken, CrashPlace, Goal, SameCrash, Trial, crash_goal, own_run
 from ssm_cli.spec.importing import OURS, load_file
 
 DEADLINE_S = 120.0  # a bound for a machine under load; nothing waits for it
@@ -410,7 +410,8 @@ VALUES = [
 def module_of(value: Any, folder: Path) -> str:
     shrunk = Shrunk(
         StateMachine(step=module_step), value, ((Kind.CALL, value),),
-        SameCrash("RuntimeError"), value, True, 1, 1, 1, True,
+        SameCrash("RuntimeError", CrashPlace("w.py", "step", "raise RuntimeError", 1)), value, True,
+        1, 1, 1, True,
     )  # fmt: skip
     return written(shrunk, folder, "values")
 

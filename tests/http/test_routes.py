@@ -66,10 +66,10 @@ FLAGS = [
 @pytest.mark.parametrize(("route", "name"), FLAGS, ids=lambda part: getattr(part, "effect", part))
 def test_every_flag_of_every_route_is_read_alike(route: Route, name: str) -> None:
     needed = "".join(f"&{q.name}=x" for q in route.query if q.required)
-    read = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("yes", "true", "1")]
-    unset = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("no", "false", "0")]
+    read = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("yes", "true", "TRUE")]
+    unset = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("no", "false", "No")]
     assert (read, unset) in (([True] * 3, [False] * 3), (["yes"] * 3, ["no"] * 3))
-    for word in ("maybe", "", "2", "y"):
+    for word in ("maybe", "", "0", "1", "2", "y", "on"):
         with pytest.raises(HttpError, match=f"`{name}` is .* or .*, not `{word}`") as caught:
             query_of(route, f"{name}={word}{needed}".encode())
         assert caught.value.status == 400

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import pairwise, permutations, product
 from random import Random
 from typing import Any
 
 import pytest
 
-from ssm_cli import ManualClock, Node, Supervisor, Worker
+from ssm_cli import Backoff, ManualClock, Node, Supervisor, Worker
 from ssm_cli.spec.model import ChildSpec, SupervisorSpec, walk
 from ssm_cli.supervision.differing import differences, kind_of
 from tests.runtime.workers import actor, add
@@ -99,3 +100,69 @@ def test_any_tree_becomes_any_other_one_and_what_is_the_same_is_not_touched(seed
             assert {p: (node.whereis(p), cells[p.rpartition("/")[2]].state) for p in stay} == was
             assert node.plan(wanted).todo == ()
             assert node.at(node.record).digest() == node.digest()
+
+
+NAMES = ("a", "b", "c", "d")
+
+
+def group(strategy: Any, order: Sequence[str]) -> SupervisorSpec:
+    wait = Backoff(initial_ms=1000, max_ms=1000)
+    children = [Worker(name, actor, backoff=wait if name < "c" else None) for name in order]
+    below = Supervisor("s", strategy, children, intensity=50, period=60)
+    return Supervisor("root", children=[below])
+
+
+def crash(node: Node, *names: str) -> None:
+    for name in names:
+        node.cast(name, lambda state: 1 // state)
+    node.run()
+
+
+def later(node: Node, seconds: float) -> None:
+    clock: Any = node._world.clock  # a manual one
+    clock.advance_s(seconds)
+    node.run()
+
+
+def the_second_time(node: Node, name: str) -> None:
+    crash(node, name)
+    later(node, 1.5)
+    crash(node, name)
+    later(node, 0.2)
+
+
+def in_the_middle(node: Node, name: str) -> None:
+    crash(node, name)
+    later(node, 0.5)
+
+
+def suspended(node: Node, name: str) -> None:
+    crash(node, name)
+    node.suspend("s")
+
+
+MOMENTS: dict[str, Callable[[Node, str], None]] = {
+    "at once": crash,
+    "in the middle": in_the_middle,
+    "the second time": the_second_time,
+    "two of them": lambda node, name: crash(node, name, *{"a", "b"} - {name}),
+    "suspended": suspended,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("after", STRATEGIES)
+@pytest.mark.parametrize("before", STRATEGIES)
+def test_all_come_back_from_a_back_off_whatever_becomes_of_strategy_and_order(
+    before: str, after: str, moment: str
+) -> None:
+    for name, order in product("ab", permutations(NAMES)):
+        with Node(group(before, NAMES), clock=ManualClock()) as node:
+            MOMENTS[moment](node, name)
+            assert node.apply(group(after, order)).failed is None
+            if moment == "suspended":
+                node.resume("s")
+            for _ in range(8):  # a cast that has waited may crash it once more
+                later(node, 0.5)
+            assert all(map(node.whereis, NAMES)), (name, order)
+            assert node.count_children("s").active == len(NAMES)

@@ -148,7 +148,7 @@ def test_a_state_time_out_may_be_at_an_instant_and_is_whatever_is_asked_meanwhil
     [
         SetTimeout("timeout", 5, None, absolute=None),  # type: ignore[arg-type]  # the point of it
         SetTimeout("timeout", -1),
-        SetTimeout("timeout", "soon"),
+        SetTimeout("timeout", "soon"),  # type: ignore[arg-type]  # the fault
         SetTimeout("timeout", float("inf"), absolute=True),
         Postpone("yes"),  # type: ignore[arg-type]  # as above
     ],

@@ -214,7 +214,7 @@ def test_history_has_a_record_for_each_event_and_goes_there() -> None:
 
 def test_what_is_wrong_with_its_code_is_told_before_it_starts() -> None:
     class Odd(Statem):
-        callback_mode = "state_function"
+        callback_mode = "state_function"  # type: ignore[assignment]  # the fault
         state_enter = "yes"  # type: ignore[assignment]  # the fault
 
         def handle_evnt(self, event: Any, state: Any, data: Any) -> Any: ...
@@ -224,6 +224,19 @@ def test_what_is_wrong_with_its_code_is_told_before_it_starts() -> None:
     assert "did you mean state_functions?" in said
     assert 'the state_enter the text "yes"; expected true or false' in said
     assert "did you mean handle_event?" in said
+
+
+def test_a_mode_without_its_callback_is_told_before_it_starts() -> None:
+    class Mute(Statem):
+        callback_mode = "handle_event_function"
+
+    class Able(Mute):
+        def handle_event(self, event: Any, state: Any, data: Any) -> Any: ...
+
+    said = "has the callback_mode handle_event_function; expected a handle_event(event, state, dat"
+    assert said in str(start_fault(Mute))
+    assert start_fault(Able) is None
+    assert start_fault(type("Either", (Mute,), {"callback_mode": property(str)})) is None
 
 
 @pytest.mark.parametrize(

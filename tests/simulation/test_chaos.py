@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import FakeLinks, Node, Remote, StateMachine, Strategy, Supervisor, Worker
+from ssm_cli import (
+    Backoff,
+    Cast,
+    FakeLinks,
+    Node,
+    Ok,
+    Remote,
+    StateMachine,
+    Strategy,
+    Supervisor,
+    Worker,
+)
 from ssm_cli.errors import CommandError
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.clock import ManualClock
@@ -257,3 +268,50 @@ def test_workers_that_store_begin_by_their_init_in_a_tree_of_a_file() -> None:
     worker = Worker("w", sound, persist="journal", on_crash="saved")
     told = ran(Supervisor("root", children=[worker], intensity=99), steps=20)
     assert told["survived"]
+
+
+def flooding(message: Any, state: int) -> tuple[int, None, list[Cast]]:
+    return state + 1, None, [Cast(None, message)]
+
+
+def first_of_many(name: str, _args: Mapping[str, Any]) -> Ok[int]:
+    return Ok(0, effects=[Cast(name, Add(1))])
+
+
+def passing_on(message: Any, state: str) -> tuple[str, None, list[Cast]]:
+    return state, None, [Cast(state, message)]
+
+
+def other_of(name: str, _args: Mapping[str, Any]) -> Ok[str]:
+    other = {"one": "two", "two": "one"}[name]
+    return Ok(other, effects=[Cast(other, Add(1))] if name == "one" else [])
+
+
+FLOODS = {
+    "itself": [Worker("w", StateMachine(step=flooding, init=first_of_many, inputs=Add))],
+    "each other": [
+        Worker(name, StateMachine(step=passing_on, init=other_of, inputs=Add))
+        for name in ("one", "two")
+    ],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_workers_that_send_without_end_are_left_at_it_and_named(flood: Any) -> None:
+    away = Worker("v", sound, backoff=Backoff(initial_ms=1000))
+    tree = Supervisor("root", children=[*flood, away], intensity=1000)
+    told = ran(tree, seed=1, steps=4, crash="v=60%")
+    assert (told["taken"], told["survived"], told["stopped"]) == (4, True, "")
+    assert {one.id for one in flood} >= set(told["flooding"])
+    assert sum(told["flooding"].values()) >= 3
+    assert told["away"]["worker"] == "v", "the faults happen"
+    assert 0 < told["away"]["seconds"] < told["passed_s"], "time passes, and back-offs end"
+
+
+def test_how_much_of_what_has_no_end_is_served_is_the_same_for_a_seed() -> None:
+    tree = Supervisor("root", children=FLOODS["itself"])
+    assert ran(tree, steps=1)["digest"] == ran(tree, steps=1)["digest"]
+
+
+def test_a_tree_that_comes_to_rest_is_named_by_nobody() -> None:
+    assert ran(Supervisor("root", children=sound_workers()), steps=20)["flooding"] == {}

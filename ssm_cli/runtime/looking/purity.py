@@ -7,6 +7,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.equality import equal
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import Caller
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.contained import said_by
@@ -62,7 +63,7 @@ class Purity:
     ) -> None:
         """Run it again, and say so if it answers, or raises, something else."""
         try:
-            other = advance(*again)
+            other: Outcome = advance(*again)
         except Exception as error:
             if is_from_outside(self._world.guard, error):
                 raise
@@ -71,7 +72,7 @@ class Purity:
             return
         if failed is not None:
             self._report(message, f"it raises {type(failed).__name__} the first time alone")
-        elif not equal(other, outcome):
+        elif not equal(compared(other), compared(outcome)):
             what = "state" if not equal(other.state, getattr(outcome, "state", None)) else "output"
             self._report(message, f"the same input and state give another {what} the second time")
 
@@ -84,3 +85,13 @@ class Purity:
         if count <= self.MOST_FAULTS:
             detail = {"input": shown(self._world, cell, message), "how": how}
             self._world.report("impure", cell, detail)
+
+
+def compared(outcome: Outcome | None) -> Any:
+    """Return what two runs have to agree on: of a crash that was answered the type, as if raised.
+
+    No exception equals another one.
+    """
+    if outcome is None or type(outcome.stop) is not Crash:
+        return outcome
+    return outcome.state, outcome.reply, type(outcome.stop.error), outcome.effects

@@ -22,7 +22,12 @@ from ssm_cli.runtime.performer.children import forget, without_collector
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.merging import take_tree
 from ssm_cli.runtime.performer.starting import Started, start_cell
-from ssm_cli.runtime.performer.supervise import restart_now, start_again, undo_start
+from ssm_cli.runtime.performer.supervise import (
+    restart_now,
+    start_again,
+    unawaited,
+    undo_start,
+)
 from ssm_cli.runtime.reports import failure
 from ssm_cli.spec.judge import complaints_text
 from ssm_cli.spec.model import SupervisorSpec
@@ -130,7 +135,6 @@ class Applying:
 
     def __init__(self, world: World, plan: TreePlan, tree: SupervisorSpec) -> None:
         self._world, self._plan, self._tree = world, plan, tree
-        self._waiting: dict[SupervisorCell, None] = {}  # those of which a child waits for one gone
 
     def carry_out(self) -> Applied:
         """Do one step after the other, up to one that fails; then what it leaves behind."""
@@ -210,16 +214,11 @@ class Applying:
 
     def _stop(self, cell: Cell) -> None:
         """Take a child down, and out of the table."""
-        sup, world = cell.parent, self._world
-        assert sup is not None
-        if cell.status in (CellStatus.RESTARTING, CellStatus.STARTING):
-            self._waiting[sup] = None
-        terminate_cell(world, cell)
-        forget(world, cell)
+        terminate_cell(self._world, cell)
+        forget(self._world, cell)
 
     def _go_on(self) -> None:
-        """Start the children that were to start with one that is gone."""
-        for sup in self._waiting:
-            cells = [cell for cell in sup.children.values() if cell.status is CellStatus.WAITING]
-            if sup.status is CellStatus.RUNNING and cells:
+        """Start the children that were to start with one that is gone, or starts without them."""
+        for sup in tuple(each_below([self._world.root])):
+            if isinstance(sup, SupervisorCell) and (cells := unawaited(self._world, sup)):
                 start_again(self._world, sup, cells)

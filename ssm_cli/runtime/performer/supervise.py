@@ -133,6 +133,23 @@ def is_behind(world: World, sup: SupervisorCell) -> bool:
     return bool(coming) and ordered and any(cell in coming for cell in sup.children.values())
 
 
+def unawaited(world: World, sup: SupervisorCell) -> list[Cell]:
+    """Return the children that are down for a sibling's sake, of which no sibling's start is one.
+
+    They were to start with one that is gone, or that starts without them by a strategy, or an
+    order, which the supervisor has been given meanwhile.
+    """
+    cells = sup.children.values()
+    waiting = [cell for cell in cells if cell.status is CellStatus.WAITING]
+    if not waiting or sup.status is not CellStatus.RUNNING or is_behind(world, sup):
+        return []
+    first = next((cell.spec.id for cell in cells if cell.status is CellStatus.RESTARTING), None)
+    if first is None:
+        return waiting
+    along = {*scope(sup.spec.strategy, sup.children, first)[1]}
+    return [cell for cell in waiting if cell.spec.id not in along]
+
+
 def on_start_again(world: World, entry: StartAgain) -> None:
     """Try to start a durable worker again that could not start from its state; it counts not."""
     cell, sup = entry.cell, entry.cell.parent

@@ -52,7 +52,7 @@ children:
 UNFIT = [
     ("door", "def open(", "def opened(", "Door has no state function for 'open'"),
     ("door", "class Door(Statem):",
-     "class Door(Statem):\n    callback_mode = 'handle_event_function'",
+     "class Door(Statem):\n    callback_mode = property(lambda _: 'handle_event_function')",
      "Door has no handle_event"),
     ("news", '"count": Count, ', "", "'count' is no handler; there is more"),
     ("news", '"count": Count, "more": Count', "", "'count' is no handler; there is none by name"),

@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 from counter import Add, Bank, Count, Door, Failed, Get, Untyped, asker, counter, gate, node, plain
 
-from ssm_cli import Ref, StateMachine
+from ssm_cli import Ref, SetTimeout, Statem, StateMachine
 
 assert_type(counter, StateMachine[Add | Get, int, Count | Failed])
 ref = node.worker("counter", counter)
@@ -23,6 +23,12 @@ ref.cast(Get())
 
 adds: Ref[Add, object] = ref  # takes less, gives more
 machine: StateMachine = counter
+SetTimeout("timeout", "infinity")
+SetTimeout(("timeout", 1), 5)
+
+
+class Mode(Statem):
+    callback_mode = "handle_event_function"
 
 
 async def main() -> None:

@@ -17,6 +17,8 @@ from ssm_cli import (
     Ok,
     Ref,
     Reply,
+    SetTimeout,
+    Statem,
     StateMachine,
     Stop,
     StopAndReply,
@@ -128,3 +130,8 @@ Cast("other")  # wrong: nothing to send
 KeepStateAndData(5)  # wrong: no action
 KeepState(0, ["postpone"])  # wrong: words are no actions
 StopAndReply("normal", Cast("other", 1))  # wrong: not a reply
+SetTimeout("timeout", "infinty")  # wrong: a misspelt word
+
+
+class Mode(Statem):
+    callback_mode = "handle_events"  # wrong: no such mode
