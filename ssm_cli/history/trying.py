@@ -61,7 +61,8 @@ class Trying:
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
             past has their input or state as text alone, or it cannot be copied (`cause`). `earlier`
-            of them were served by code of before a `reload`, and are carried from its classes.
+            of them were served by code that the worker does not have now: of before a `reload`, or
+            of another worker of its name.
             `others` are workers, of `all`, that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
