@@ -284,9 +284,14 @@ def refuse_another(live: Cell, there: WorkerCell, place: str) -> None:
 def need_code(node: Node) -> None:
     """Raise `CommandError` where the code of a worker is not here to be stepped."""
     for name in node.names("worker"):
-        start = node._world.names[name].spec.start  # noqa: SLF001 - its own room
-        if start is GONE_MACHINE or start is GoneServer:
-            raise CommandError(f"{name} cannot be stepped: {GONE}")
+        need_code_of(node._world.names[name])  # noqa: SLF001 - its own room
+
+
+def need_code_of(cell: Cell) -> None:
+    """Raise `CommandError` where the code of one worker is not here to be stepped."""
+    start = cell.spec.start
+    if start is GONE_MACHINE or start is GoneServer:
+        raise CommandError(f"{cell.spec.id} cannot be stepped: {GONE}")
 
 
 def under_way_differing(one: Node, other: Node) -> list[Data]:
