@@ -18,8 +18,14 @@ def bindings(actions: Actions) -> KeyBindings:
     empty = Condition(lambda: not actions.buffer.text and not actions.line.held)
     choosing = Condition(lambda: actions.is_choosing)
 
-    for key in ("c-c", "<sigint>"):
-        keys.add(key)(_calls(actions.interrupt))
+    @keys.add("<sigint>")
+    @keys.add("c-c", eager=True)  # a quoted insert takes any other key
+    def _interrupt(event: KeyPressEvent) -> None:
+        event.app.quoted_insert = False
+        actions.interrupt()
+
+    keys.add("c-s", filter=~is_searching)(_calls(actions.hold))
+    keys.add("c-q")(_calls(actions.hold))
     keys.add("c-d", filter=empty)(_calls(actions.quit))
     keys.add("enter", filter=~is_searching)(_calls(actions.enter))
 
