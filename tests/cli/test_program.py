@@ -484,3 +484,13 @@ def test_new_says_why_a_folder_cannot_be_written(tmp_path: Path) -> None:
     done = ssm("new", str(tmp_path / "file" / "project"))
     assert done.returncode == 2
     assert "name another folder" in done.stderr
+
+
+def test_a_standard_error_that_is_no_place_to_write_stops_no_command() -> None:
+    words = ("run", "trees/kv.yaml", "--no-socket", "-c", "kv1 Store x 1")
+    with Path(os.devnull).open("rb") as unwritable:
+        run = subprocess.run(
+            [sys.executable, "-m", "ssm_cli", *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=unwritable, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, b"Ok\n")
