@@ -158,6 +158,8 @@ def test_the_program_says_what_it_can_do() -> None:
         ("run", "tree.yaml", "--script", "-", "-c", "tree"),
         ("run", "nosuch.yaml"),
         ("check", "nosuch.yaml"),
+        ("run", str(ROOT / "trees" / "kv.yaml"), "--name", "", "-c", "tree"),
+        ("tree", "--name", ""),
     ],
 )
 def test_a_wrong_use_exits_with_2_and_says_so_on_stderr(arguments: tuple[str, ...]) -> None:
