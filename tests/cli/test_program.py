@@ -496,3 +496,13 @@ def test_a_standard_error_that_is_no_place_to_write_stops_no_command() -> None:
             stdout=subprocess.PIPE, stderr=unwritable, timeout=DEADLINE_S, check=False,
         )  # fmt: skip
     assert (run.returncode, run.stdout) == (0, b"Ok\n")
+
+
+def test_commands_are_utf_8_where_the_locale_is_not() -> None:
+    words = ("run", "trees/kv.yaml", "--no-socket", "--quiet", "-c", "kv1 Store \u00e9 1")
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    run = subprocess.run(
+        [sys.executable, "-m", "ssm_cli", *words], cwd=ROOT, env=environ,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"Ok\n", b"")
