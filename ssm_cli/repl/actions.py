@@ -108,13 +108,11 @@ class Actions:
         return state is not None and state.current_completion is not None
 
     def interrupt(self) -> None:
-        """Ctrl-C: stop waiting for a call; else clear the line, searched or not; else say more."""
+        """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
         if self.lent():
             return  # it is meant for the program that has the terminal
         if self.app.is_running and self.app.layout.is_searching:
             stop_search()
-            self.app.vi_state.input_mode = InputMode.INSERT
-            self.line.clear()
         elif self.commands.waiting is not None or self.commands.count:
             self.commands.interrupt()
         elif self.buffer.text or self.line.held:
@@ -122,11 +120,6 @@ class Actions:
         else:
             more = "`help` shows the commands" if self.screen.plain else "F1 shows the keys"
             self.model.notice(f"{self.model.leaving}; {more}", "")
-
-    def hold(self) -> None:
-        """Ctrl-S, Ctrl-Q: on a screen the terminal does not hold its output; say what does."""
-        if not self.screen.plain:
-            self.model.notice("Ctrl-S holds nothing here; F5 lets the view stand still", "")
 
     def enter(self) -> None:
         """Enter: send what was typed."""

@@ -93,12 +93,12 @@ class TreeNode(msgspec.Struct, frozen=True):
     children: tuple[TreeNode, ...] = ()
 
 
-def following(reports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def numbered_reports(reports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return report objects in their order, each with the number of the record that it follows.
 
     One that is of no record, as that of an input that was dropped, follows that of the one before.
 
-    >>> following([{"seq": 1, "record": 2}, {"seq": 2}])
+    >>> numbered_reports([{"seq": 1, "record": 2}, {"seq": 2}])
     [{'seq': 1, 'record': 2}, {'seq': 2, 'record': 2}]
     """
     found, last = [], 0
