@@ -146,7 +146,8 @@ class Past:
             return gone if place == worker else {"gone": worker, "number": gone["number"]}
         if place:
             if worker is not None:
-                raise CommandError(f"{LIVE}; without a name `drop` leaves {place}")
+                leaves = "" if is_number(place) else f"; without a name `drop` leaves {place}"
+                raise CommandError(f"{LIVE}{leaves}")
             return self._scratch.drop(place)
         if worker is None and not self._points.all()["held"]:
             raise CommandError("this is no fork, and no worker is held at a break")

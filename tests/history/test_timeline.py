@@ -301,6 +301,14 @@ def test_no_state_is_adopted_by_another_worker_of_the_name(node: Node, ask: Ask)
     assert lines == ("1 input: 1 the same", "1 of them had other code than the worker has now")
 
 
+def test_a_drop_promises_to_leave_a_fork_alone(node: Node, ask: Ask) -> None:
+    fill(node)
+    for at, leaves in (("2", False), (ask("fork")["place"], True)):
+        with pytest.raises(CommandError) as refused:
+            ask("drop", worker="ledger", at=at)
+        assert (f"`drop` leaves {at}" in str(refused.value)) is leaves
+
+
 def test_a_supervisor_has_no_state_to_adopt(node: Node, ask: Ask) -> None:
     place = ask("fork")["place"]
     with pytest.raises(Forgotten, match="no worker `root`"):
