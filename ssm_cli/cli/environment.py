@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import shutil
@@ -51,13 +52,15 @@ class Environment:
     def of_process(cls) -> Environment:
         """That of this process. A stream that is closed reads as empty and forgets what it gets.
 
+        So does a standard error that is open to be read alone: reports are no results.
+
         The streams are of its own, beside those of `sys`, which workers may close or replace.
         What a stream's encoding cannot carry is written as its escape rather than refused.
         """
         return cls(
             _beside(sys.stdin),
             _beside(sys.stdout),
-            _beside(sys.stderr),
+            _beside(sys.stderr if is_place(sys.stderr) else None),
             os.environ,
             shutil.get_terminal_size().columns,
         )
@@ -144,6 +147,14 @@ def _beside(stream: TextIO | None) -> TextIO:
     )  # fmt: skip
     stream.reconfigure(line_buffering=True)
     return second
+
+
+def is_place(stream: TextIO | None) -> bool:
+    """Return whether what is written to a stream may arrive: it is not open to be read alone."""
+    number = None if stream is None else fileno_of(stream)
+    if number is None:
+        return True
+    return fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 
 class _Whole(io.FileIO):

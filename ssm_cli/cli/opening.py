@@ -198,10 +198,15 @@ def host_and_port(text: str) -> tuple[str, int]:
     (('127.0.0.1', 8080), ('::1', 80))
     """
     host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_bracketed else host
     number = whole_number(port, most=65_535) if port.isascii() else None
-    if not host or number is None:
-        raise CommandError(f"--http takes HOST:PORT, as 127.0.0.1:8080, not `{text}`")
+    fits = (":" in host) == is_bracketed and not set("[]") & set(host)
+    if not (host and fits) or number is None:
+        raise CommandError(
+            f"--http takes HOST:PORT, as 127.0.0.1:8080, not `{text}`; "
+            "an IPv6 HOST stands in brackets, as [::1]:8080"
+        )
     return host, number
 
 

@@ -18,7 +18,7 @@ from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import name_of
+from ssm_cli.cli.where import name_of, not_empty
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -55,7 +55,10 @@ Reload = Annotated[
     bool, typer.Option("--reload", help="take code that has changed, unless it differs")
 ]
 Name = Annotated[
-    str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="the tree's name; default: the file's stem", callback=not_empty
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="with --headless: go on in the background")]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]

@@ -31,6 +31,13 @@ Data = Annotated[
 ]
 
 
+def not_empty(given: str | None) -> str | None:
+    """Return the name that an option gives; an empty one is wrong usage, and not no name."""
+    if given == "":
+        raise typer.BadParameter("takes a name, not nothing; leave it out for none")
+    return given
+
+
 def as_typer(option: Option) -> Any:
     """Return an option of the table of verbs as typer has it; another value is wrong usage."""
 
@@ -133,7 +140,13 @@ def _environ(ctx: typer.Context) -> dict[str, str]:
 
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="the running tree NAME", autocompletion=trees),
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="the running tree NAME",
+        autocompletion=trees,
+        callback=not_empty,
+    ),
 ]
 Worker = Annotated[str, typer.Argument(metavar="WORKER", autocompletion=workers)]
 Words = Annotated[list[str] | None, typer.Argument(metavar="...", autocompletion=workers)]

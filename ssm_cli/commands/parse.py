@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -53,16 +54,25 @@ class _Word(msgspec.Struct, frozen=True):
 
 
 def refuse_bytes(line: str) -> str:
-    """Return a line of a script, unless bytes of it are no UTF-8: they came as surrogates.
+    r"""Return a line, unless bytes of it are no UTF-8: they came as surrogates.
+
+    Of a locale without UTF-8 all bytes do, those of UTF-8 too; these are read.
 
     Raises:
         CommandError: they are; it names the first.
+
+    >>> refuse_bytes("\udcc3\udca9")
+    'é'
     """
     if not line.isascii():
+        with suppress(UnicodeEncodeError):  # half of a pair that was written as such
+            line = line.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
         for column, character in enumerate(line, 1):
             if "\udc80" <= character <= "\udcff":
                 byte = f"the byte 0x{ord(character) - 0xDC00:02x}"
-                wrong = f"is not UTF-8: {byte} does not belong here; save the script as UTF-8"
+                wrong = (
+                    f"is not UTF-8: {byte} does not belong here; commands are UTF-8, typed or saved"
+                )
                 raise CommandError(wrong, column=column)
     return line
 

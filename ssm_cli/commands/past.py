@@ -76,6 +76,8 @@ def show_in_turns(command: Command, found: Data, shown_by: Show) -> Turns[Result
     code = ExitCode.CRASHED if none else ExitCode.DONE
     if differs(verb.name, found):
         code = ExitCode.NOT_RUNNING  # the contract's code for a difference
+    if verb.name == "replay" and not found["total"]:
+        code = ExitCode.USAGE  # nothing was stepped
     if "unwritten" in found:
         code = ExitCode.IO_ERROR
     if command.output in ("json", "jsonl"):

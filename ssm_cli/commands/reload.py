@@ -43,9 +43,9 @@ def compared_lines(found: Data) -> list[str]:
     if found["unknown"]:
         lines.append(f"{found['unknown']:,} more were not stepped: {not_stepped(found)}")
     if found.get("earlier"):
-        lines.append(f"{found['earlier']:,} of them were served by code of before a reload")
+        lines.append(f"{found['earlier']:,} of them had other code than the worker has now")
     if others := found.get("others"):
-        lines.append(f"not in that file, and not stepped: {brief(', '.join(others), 200)}")
+        lines.append(f"not stepped, as there is no code for them: {brief(', '.join(others), 200)}")
     for first in found["firsts"]:
         lines += [f"first with {ONE[first['kind']]}: {record_line(first['record']).strip()}"]
         lines += [

@@ -30,7 +30,7 @@ from ssm_cli.commands.text import brief
 from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError, counted, is_number
 from ssm_cli.history.changes import recorded, shown
-from ssm_cli.history.page import PageData, page
+from ssm_cli.history.page import PageData, numbered_reports, page
 from ssm_cli.history.saved.keeping import installed
 from ssm_cli.history.turns import in_turns
 from ssm_cli.runtime.api import NodeApi
@@ -170,7 +170,7 @@ def made_report(command: Command, api: NodeApi) -> tuple[str, int]:
     data = PageData(
         name=api.name, at=instant(time.time()), ssm=installed(),
         python=platform.python_version(), tree=tree_record(api.tree()), records=records,
-        reports=[{"record": 0, **report_record(r)} for r in api.reports(0, MOST_REPORTS)],
+        reports=numbered_reports(map(report_record, api.reports(0, MOST_REPORTS))),
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
     return page(data), len(records)

@@ -103,6 +103,8 @@ def given_of(text: str) -> Any:
         return json_of(text)
     except RepeatedKey as error:
         raise CommandError(f"VALUE: {error}") from error
+    except RecursionError as error:
+        raise CommandError("VALUE is nested too deeply to be read") from error
     except UnicodeEncodeError as error:
         raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
     except msgspec.DecodeError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import CommandError, ReadOnly, is_number
+from ssm_cli.errors import CalleeStopped, CommandError, ReadOnly, is_number
 from ssm_cli.history.breaks import LIVE, BreakPoints
 from ssm_cli.history.marks import timeline as marks_at
 from ssm_cli.history.places import need_rest
@@ -27,6 +27,7 @@ NAMING = frozenset({"worker", "which"})
 """What names a worker in what is asked: by its id, its path, or as `POOL:KEY`."""
 FORK = re.compile("fork[0-9]+")
 READ_ONLY = "the past is read only; `fork` goes on from here, `now` comes back"
+STOPPED = "{} was stopped: `drop` leaves it, and `fork` makes another"
 
 
 class Past:
@@ -113,12 +114,15 @@ class Past:
             ReadOnly: it is one of the past, and something else than reading is asked of it.
             Forgotten: the record is not remembered, or there is no such fork.
             CommandError: the word stands for no place, or the fork is being stepped.
+            CalleeStopped: the fork was stopped.
         """
         place = self._place(at)
         if is_number(place) and not reading:
             raise ReadOnly(READ_ONLY)
         if place and not reading:
-            need_rest(self._places.fork_of(place))
+            need_rest(fork := self._places.fork_of(place))
+            if not (fork.node.running or fork.node.gave_up):
+                raise CalleeStopped(STOPPED.format(place), worker=place, reason="noproc")
         if record is not None:
             found: Node = all_turns(
                 self._places.tree_at(self._places.record_at(record, place), place)
@@ -142,7 +146,8 @@ class Past:
             return gone if place == worker else {"gone": worker, "number": gone["number"]}
         if place:
             if worker is not None:
-                raise CommandError(f"{LIVE}; without a name `drop` leaves {place}")
+                leaves = "" if is_number(place) else f"; without a name `drop` leaves {place}"
+                raise CommandError(f"{LIVE}{leaves}")
             return self._scratch.drop(place)
         if worker is None and not self._points.all()["held"]:
             raise CommandError("this is no fork, and no worker is held at a break")

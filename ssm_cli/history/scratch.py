@@ -8,13 +8,14 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.visible import Taken
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import CommandError, Forgotten, is_number, message_of
 from ssm_cli.history.agreed import Signs
 from ssm_cli.history.changes import change_record
 from ssm_cli.history.changes import changes as changes_between
-from ssm_cli.history.other_code import Replaced, other_code
+from ssm_cli.history.other_code import Replaced, code_of, other_code
 from ssm_cli.history.places import MOST_FORKS, Fork, Places, record_said
 from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.rerun import base_of, rerun
@@ -23,6 +24,7 @@ from ssm_cli.history.telling import Data, Teller
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns, all_turns, bounded
 from ssm_cli.runtime.durable.code import lasting_name
+from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node, with_own_states
 from ssm_cli.runtime.outside import is_raised_by_code
@@ -36,6 +38,7 @@ MOST_HELD = 10  # workers that are told to be held
 MOST_TOLD = 100  # records that time has brought
 FORK_RECORDS = 10_000  # that a fork remembers of itself
 TOO_MUCH = "too much happens in a fork, it took {:g} s of the processor"
+NO_WORKER = "no worker of this tree"
 SLOW = "to copy its states takes more than {:g} s of the processor"
 
 
@@ -177,18 +180,22 @@ class Scratch:
         change is told anew (`stale`).
 
         Raises:
-            CommandError: no reason is given, or the place is no fork.
+            CommandError: no reason is given, the place is no fork, or the live worker of that name
+                is another one.
         """
         fork = self._fork(place)
         if not why.strip():
             raise CommandError("adopt for what reason? expected `--why TEXT`")
         live = self._places.node
-        names = fork.node._world.names  # noqa: SLF001 - the state itself, not as it is shown
-        if worker not in names or fork.node.whereis(worker) is None:
+        cells = [node._world.names.get(worker) for node in (fork.node, live)]  # noqa: SLF001 - the states themselves, not as they are shown
+        there, here = cells
+        if type(there) is not WorkerCell or fork.node.whereis(worker) is None:
             raise Forgotten(f"no worker `{worker}` runs in {place}")
-        state = names[worker].state  # type: ignore[attr-defined]  # a worker's
+        if here is not None:
+            refuse_another(here, there, place)
+        state = there.state
         told = all_turns(self._timeline.differing(live, fork.node, [worker]))
-        known = worker, getattr(live._world.names.get(worker), "state", None), state  # noqa: SLF001 - as above
+        known = worker, getattr(here, "state", None), state
         is_stale = self._signs.is_stale(plan, known)
         if sure != "yes" or is_stale:
             sign = self._signs.sign(known)
@@ -262,12 +269,29 @@ class Scratch:
         return [teller.record(one, self._timeline.instant) for one in islice(ones, MOST_TOLD)]
 
 
+def refuse_another(live: Cell, there: WorkerCell, place: str) -> None:
+    """Raise `CommandError` unless both are one worker: states of other code are no states of it."""
+    codes = [lasting_name(callback_of(code_of(there))), NO_WORKER]
+    if type(live) is WorkerCell:
+        codes[1] = lasting_name(callback_of(code_of(live)))
+    if codes[0] != codes[1]:
+        name = live.spec.id
+        raise CommandError(
+            f"the live {name} is another one than that of {place}: {codes[1]}, not {codes[0]}"
+        )
+
+
 def need_code(node: Node) -> None:
     """Raise `CommandError` where the code of a worker is not here to be stepped."""
     for name in node.names("worker"):
-        start = node._world.names[name].spec.start  # noqa: SLF001 - its own room
-        if start is GONE_MACHINE or start is GoneServer:
-            raise CommandError(f"{name} cannot be stepped: {GONE}")
+        need_code_of(node._world.names[name])  # noqa: SLF001 - its own room
+
+
+def need_code_of(cell: Cell) -> None:
+    """Raise `CommandError` where the code of one worker is not here to be stepped."""
+    start = cell.spec.start
+    if start is GONE_MACHINE or start is GoneServer:
+        raise CommandError(f"{cell.spec.id} cannot be stepped: {GONE}")
 
 
 def under_way_differing(one: Node, other: Node) -> list[Data]:

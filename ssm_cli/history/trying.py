@@ -23,7 +23,7 @@ from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
 from ssm_cli.history.places import of_its_own, unless_there
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served_in
-from ssm_cli.history.scratch import scratch_of
+from ssm_cli.history.scratch import need_code, need_code_of, scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
 from ssm_cli.history.telling import MOST_TEXT, Data, Teller
@@ -61,7 +61,8 @@ class Trying:
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
             past has their input or state as text alone, or it cannot be copied (`cause`). `earlier`
-            of them were served by code of before a `reload`, and are carried from its classes.
+            of them were served by code that the worker does not have now: of before a `reload`, or
+            of another worker of its name.
             `others` are workers, of `all`, that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
@@ -100,6 +101,7 @@ class Trying:
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
         """Return what steps the records of a worker on a module, or on its own code."""
+        need_code_of(cell)
         own, instant = code_of(cell), self._timeline.instant
         if module is None:
             return Comparison(teller, instant, Code(own, self._clock))
@@ -136,6 +138,7 @@ class Trying:
             raise CommandError("`--every` is about a crash; it does not go with --when")
         if every == "yes":
             return self._shrink_tree(recorder, one)
+        need_code_of(one.cell)
         trial = life_of(recorder, one.worker, one.record).trial(
             code_of(one.cell), goal_of(recorder, one, when)
         )
@@ -176,6 +179,7 @@ class Trying:
         node = self._timeline.places.node
         first, teller = node.first_record(), Teller(recorder)
         start = all_turns(scratch_of(node.at(first), first))
+        need_code(start)
         inputs = inputs_since(recorder, first, crash)
         goal = GIVEN_UP
         if crash is not None and crash.failure is not None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ssm_cli.codec.words import RepeatedKey, reading_once
 from ssm_cli.commands.routes import FIRST
 from ssm_cli.errors import NoProc
 from ssm_cli.http.exchange import Stream
@@ -16,7 +17,7 @@ from ssm_cli.runtime.looking.listing import Glance, Rows
 from ssm_cli.runtime.node import Node
 
 
-class RowsAsked(msgspec.Struct, frozen=True):
+class RowsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which nodes are asked for.
 
     Attributes:
@@ -28,6 +29,9 @@ class RowsAsked(msgspec.Struct, frozen=True):
     names: Annotated[list[str], msgspec.Meta(max_length=SLICE)]
     since: str | None = None
     deep: int = 32
+
+
+read_asked = reading_once(msgspec.json.Decoder(RowsAsked).decode)
 
 
 class ShapeRequests:
@@ -60,8 +64,8 @@ class ShapeRequests:
     def rows(self, request: Request) -> object:
         """Return some nodes as they stand, at most `SLICE`."""
         try:
-            asked = msgspec.json.decode(request.body, type=RowsAsked)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            asked = read_asked(request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RepeatedKey) as error:
             raise HttpError(400, f"the body does not ask for rows: {error}") from error
         listing = self._listing
         seen = self._seen()

@@ -39,6 +39,13 @@ class Key(msgspec.Struct, frozen=True):
         return self.shown.partition(", ")[0]
 
 
+HELD = Key(
+    "",
+    (),
+    "Ctrl-S, Ctrl-Q",
+    "",
+    "hold nothing on a screen, where F5 does; in a search Ctrl-S goes on to later lines",
+)
 EDITING = (
     Key("", (), "Tab, Shift-Tab", "complete", "complete, next and previous"),
     Key("", (), "up, down", "",
@@ -52,6 +59,7 @@ EDITING = (
     Key("", (), "Ctrl-D", "",
         "on an empty line, behind all lines that wait: stop the tree in order and leave"),
     Key("", (), "Ctrl-L, Ctrl-Z", "", "draw the screen anew; suspend, tree and all, until `fg`"),
+    HELD,
 )  # fmt: skip
 VIEWS = (
     Key("help", ("f1", "c-x h"), "F1, Ctrl-X h", "help", "the keys and the commands"),
@@ -171,7 +179,8 @@ IN_PLAIN = frozenset({"help", "crash", "toggle_inline", "timeline"})
 
 PLAIN_SECTIONS: Sections = (
     (SECTIONS[0][0], tuple(key for key in VIEWS if key.action in IN_PLAIN)),
-    *SECTIONS[1:3],
+    (SECTIONS[1][0], tuple(key for key in EDITING if key is not HELD)),
+    SECTIONS[2],
 )
 
 

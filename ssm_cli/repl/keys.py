@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from prompt_toolkit.filters import Condition, Filter, emacs_mode, has_completions, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.keys import Keys
 
 from ssm_cli.repl.actions import Actions
@@ -18,8 +19,7 @@ def bindings(actions: Actions) -> KeyBindings:
     empty = Condition(lambda: not actions.buffer.text and not actions.line.held)
     choosing = Condition(lambda: actions.is_choosing)
 
-    for key in ("c-c", "<sigint>"):
-        keys.add(key)(_calls(actions.interrupt))
+    _add_of_terminals(keys, actions)
     keys.add("c-d", filter=empty)(_calls(actions.quit))
     keys.add("enter", filter=~is_searching)(_calls(actions.enter))
 
@@ -50,6 +50,26 @@ def bindings(actions: Actions) -> KeyBindings:
 
     _add_table(keys, actions)
     return keys
+
+
+def _add_of_terminals(keys: KeyBindings, actions: Actions) -> None:
+    """The keys that a terminal keeps for itself, as a rule: on a screen they come here."""
+
+    @keys.add("<sigint>")
+    @keys.add("c-c", eager=True)  # a quoted insert takes any other key
+    def _interrupt(event: KeyPressEvent) -> None:
+        event.app.quoted_insert = False
+        is_over = event.app.layout.is_searching
+        actions.interrupt()
+        if is_over:
+            event.app.vi_state.input_mode = InputMode.INSERT
+            actions.line.clear()
+
+    @keys.add("c-s", filter=~is_searching)
+    @keys.add("c-q")
+    def _hold(_event: KeyPressEvent) -> None:
+        if not actions.screen.plain:
+            actions.model.notice("Ctrl-S holds nothing here; F5 lets the view stand still", "")
 
 
 def _add_table(keys: KeyBindings, actions: Actions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from ssm_cli.history.page import numbered_reports
 from ssm_cli.history.records import served_in
 from ssm_cli.history.shrink_tree import TreeInput
 from ssm_cli.history.telling import Teller
@@ -34,7 +35,7 @@ def page_of(start: Simulated, given: Sequence[TreeInput], instant: Callable[[flo
     return {
         "tree": drawn(node.tree()),
         "records": [teller.record(one, instant) for one in ones.values()],
-        "reports": [*begun, *(reported(report, instant) for report in reports)],
+        "reports": numbered_reports([*begun, *(reported(report, instant) for report in reports)]),
     }
 
 

@@ -59,8 +59,17 @@ def test_a_crash_of_an_opened_past_is_shrunk_where_its_code_is(place: Path) -> N
     )
     assert "3 inputs -> 1 input" in run.stdout, run.stderr
     assert 'step(Lookup("crash"), state)' in (place / "test_crash.py").read_text()
-    without = ssm("open", "a.past", "--", "shrink", cwd=place)
-    assert without.returncode != 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["replay all", "replay kv2", "replay kv2 --code kv.py", "shrink crash", "shrink crash --every"],
+)
+def test_what_has_to_step_a_past_without_its_code_says_so(place: Path, line: str) -> None:
+    shutil.copy(ROOT / "ssm_cli" / "machines" / "kv.py", place)
+    run = ssm("open", "a.past", "--", *line.split(), cwd=place)
+    assert (run.returncode, run.stdout) == (2, ""), run.stderr
+    assert "its code is not here: open the file with --tree FILE" in run.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("line", ["kv2 Store z 1", "kill kv2", "restart kv2", "set kv2 5", "stop"])

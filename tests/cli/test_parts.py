@@ -14,6 +14,7 @@ import pytest
 
 from ssm_cli.cli import app, environment, files, lines, where
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.opening import host_and_port
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.session import Session
 from ssm_cli.commands.parse import MAX_LINE, Command
@@ -219,3 +220,11 @@ def test_a_diagnostic_line_is_at_the_reader_of_a_pipe_at_once() -> None:
     env = Environment(io.StringIO(), io.StringIO(), io.TextIOWrapper(raw), {})
     where.say(env, "shop does not answer")
     assert raw.getvalue() == b"ssm: shop does not answer\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["[::1", "[::1]", "::1:18733", "::1]:80", "[127.0.0.1]:80", "a]:80", "[]:80", ":80"]
+)
+def test_an_address_that_could_be_read_in_two_ways_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="--http takes HOST:PORT"):
+        host_and_port(text)

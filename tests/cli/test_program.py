@@ -158,6 +158,8 @@ def test_the_program_says_what_it_can_do() -> None:
         ("run", "tree.yaml", "--script", "-", "-c", "tree"),
         ("run", "nosuch.yaml"),
         ("check", "nosuch.yaml"),
+        ("run", str(ROOT / "trees" / "kv.yaml"), "--name", "", "-c", "tree"),
+        ("tree", "--name", ""),
     ],
 )
 def test_a_wrong_use_exits_with_2_and_says_so_on_stderr(arguments: tuple[str, ...]) -> None:
@@ -484,3 +486,23 @@ def test_new_says_why_a_folder_cannot_be_written(tmp_path: Path) -> None:
     done = ssm("new", str(tmp_path / "file" / "project"))
     assert done.returncode == 2
     assert "name another folder" in done.stderr
+
+
+def test_a_standard_error_that_is_no_place_to_write_stops_no_command() -> None:
+    words = ("run", "trees/kv.yaml", "--no-socket", "-c", "kv1 Store x 1")
+    with Path(os.devnull).open("rb") as unwritable:
+        run = subprocess.run(
+            [sys.executable, "-m", "ssm_cli", *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=unwritable, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+    assert (run.returncode, run.stdout) == (0, b"Ok\n")
+
+
+def test_commands_are_utf_8_where_the_locale_is_not() -> None:
+    words = ("run", "trees/kv.yaml", "--no-socket", "--quiet", "-c", "kv1 Store \u00e9 1")
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    run = subprocess.run(
+        [sys.executable, "-m", "ssm_cli", *words], cwd=ROOT, env=environ,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"Ok\n", b"")

@@ -32,6 +32,9 @@ from ssm_cli import (
     Worker,
     load_tree,
 )
+from ssm_cli.commands.parse import Command
+from ssm_cli.commands.records import instant
+from ssm_cli.commands.scratch import made_report
 from ssm_cli.errors import CommandError, StorageDamaged
 from ssm_cli.history.past import with_past
 from ssm_cli.history.saved import file
@@ -96,6 +99,18 @@ def test_the_tree_at_each_record_of_an_opened_past_is_that_of_the_live_one(
                 exact += 1
     assert compared > 100
     assert exact > 50
+
+
+@pytest.mark.parametrize("seed", [13, 23])
+def test_the_page_of_a_live_tree_takes_reports_that_are_of_no_record(seed: int) -> None:
+    node = a_past(seed, 30)
+    assert node is not None
+    with_past(node, instant)
+    numbers = [report.record for report in node.reports()]
+    assert "dropped" in {report.event for report in node.reports()}
+    assert numbers != sorted(numbers)
+    _, count = made_report(Command("report", {"file": "x.html"}), node)
+    assert count > 0
 
 
 # -- what a tree was, told elsewhere -------------------------------------------------------------

@@ -25,13 +25,14 @@ from ssm_cli import (
     Worker,
 )
 from ssm_cli.commands.execute import execute
-from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, ReadOnly
 from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.past import with_past
 from ssm_cli.history.places import MOST_FORKS
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.machines.kv import kv_store
 from tests.history.ledger import LEDGER, MENDED, Hold, Release, Total, crashed_ledger
 from tests.runtime.outside_work import aforever
 
@@ -284,6 +285,34 @@ def test_nothing_is_adopted_but_what_was_shown(node: Node, ask: Ask, moved: str)
         assert ask("adopt", **given, sure="yes", plan=found["plan"])["adopted"]
     in_fork = ask("standing", place, reading=True)
     assert node.get_state("ledger") == in_fork.get_state("ledger")
+
+
+def test_no_state_is_adopted_by_another_worker_of_the_name(node: Node, ask: Ask) -> None:
+    node.call("other", Hold("a", 100))
+    place = ask("fork")["place"]
+    node.terminate_child("root", "other")
+    node.delete_child("root", "other")
+    node.start_child("root", Worker("other", kv_store))
+    for sure in ("", "yes"):
+        with pytest.raises(CommandError, match=r"another one than that of fork1: .*kv:step, not"):
+            ask("adopt", worker="other", why="w", sure=sure, at=place)
+    assert node.get_state("other") == {}
+    lines = execute(Command("replay", {"worker": "other"}), node).lines
+    assert lines == ("1 input: 1 the same", "1 of them had other code than the worker has now")
+
+
+def test_a_drop_promises_to_leave_a_fork_alone(node: Node, ask: Ask) -> None:
+    fill(node)
+    for at, leaves in (("2", False), (ask("fork")["place"], True)):
+        with pytest.raises(CommandError) as refused:
+            ask("drop", worker="ledger", at=at)
+        assert (f"`drop` leaves {at}" in str(refused.value)) is leaves
+
+
+def test_a_supervisor_has_no_state_to_adopt(node: Node, ask: Ask) -> None:
+    place = ask("fork")["place"]
+    with pytest.raises(Forgotten, match="no worker `root`"):
+        ask("adopt", worker="root", why="w", sure="yes", at=place)
 
 
 def test_a_sign_that_nobody_was_shown_adopts_nothing(node: Node, ask: Ask) -> None:

@@ -408,3 +408,31 @@ def test_a_restart_that_waits_is_not_ready() -> None:
             assert (status, record["error"]["type"]) == (503, "HttpError")
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"names": ["kv1"], "names": ["kv2"]}', b'{"names": ["kv1"], "more": 1}', b'{"names": 1}',
+        b"[" * 100_000, b"\xff",
+    ],
+    ids=lambda body: body[:24],
+)  # fmt: skip
+def test_a_body_that_asks_for_rows_in_two_ways_or_none_is_refused(body: bytes) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            assert (await served.ask("POST", "/v1/rows", body))[0] == 400
+
+    asyncio.run(main())
+
+
+def test_a_state_that_is_nested_too_deeply_is_refused_as_a_call_of_it_is() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            status, answer, _ = await served.ask("PUT", "/v1/workers/kv1/state", b"[" * 100_000)
+            assert (status, answer["error"]["message"]) == (
+                400,
+                "VALUE is nested too deeply to be read",
+            )
+
+    asyncio.run(main())

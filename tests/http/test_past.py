@@ -51,6 +51,20 @@ def run(*steps: tuple[str, str, str, int]) -> list[Any]:
     return asyncio.run(main())
 
 
+def test_a_fork_that_was_stopped_says_so_and_can_be_read_and_left() -> None:
+    *_, called, cast, _, _ = run(
+        ("POST", "/v1/history/fork", "", 200),
+        ("POST", "/v1/stop?at=fork1", "", 200),
+        ("POST", "/v1/workers/kv2/call?at=fork1", "Lookup x", 503),
+        ("POST", "/v1/workers/kv2/cast?at=fork1", "Lookup x", 503),
+        ("GET", "/v1/tree?at=fork1", "", 200),
+        ("POST", "/v1/history/drop?at=fork1", "", 200),
+    )
+    for refused in (called, cast):
+        said = "fork1 was stopped: `drop` leaves it, and `fork` makes another"
+        assert refused["error"]["message"] == said
+
+
 def test_the_routes_of_the_past_answer_with_data() -> None:
     answers = run(
         ("GET", "/v1/history?worker=kv2&last=9", "", 200),

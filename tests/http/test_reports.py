@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import threading
 
 import pytest
 
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.follow import follow
+from ssm_cli.http.client.connection import address_of
+from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import request_bytes
 from ssm_cli.http.parsing import Limits
 from ssm_cli.runtime import reports
@@ -99,6 +105,56 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_tree_goes_on() -> None:
             writer.close()
 
     asyncio.run(main())
+
+
+class Stalled(io.StringIO):
+    """An output that nobody reads at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting, self.going = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.waiting.set()
+        assert self.going.wait(DEADLINE_S)
+        return super().write(text)
+
+
+def test_a_log_whose_reader_stood_still_goes_on_and_says_what_was_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports, "KEPT_REPORTS", 1000)
+    out, err = Stalled(), io.StringIO()
+
+    async def store(served: Served, count: int) -> None:
+        for number in range(count):
+            served.node.call("kv2", f"Store {'x' * 500}{number} 1".encode())
+        await asyncio.sleep(0.001)
+
+    async def main() -> int:
+        async with serve(limits=Limits(write_s=0.1, watch_s=0.05)) as served:
+            env = Environment(io.StringIO(), out, err, {})
+            near = HttpNode(address_of(f"http://127.0.0.1:{served.port}"))
+            following = asyncio.create_task(asyncio.to_thread(follow, env, near, 0, None))
+            connections = served.doors[0].state.connections
+            served.node.trace("kv2")
+            async with asyncio.timeout(DEADLINE_S):
+                while not out.waiting.is_set():
+                    await store(served, 1)
+                while connections:
+                    await store(served, 100)
+                await store(served, 2000)
+                served.node.call("kv2", b"Lookup last")
+                out.going.set()
+                while "Lookup last" not in out.getvalue():
+                    assert not following.done()
+                    await asyncio.sleep(0.001)
+            served.node.stop()
+            return await following
+
+    assert asyncio.run(main()) == 0
+    assert "reports were missed: they came faster than printed" in err.getvalue()
+    assert out.getvalue().splitlines()[-1].endswith("root stopped shutdown")
 
 
 def test_the_id_of_an_event_names_the_run_of_the_tree() -> None:

@@ -64,6 +64,23 @@ def test_calls_with_one_key_that_come_in_one_piece_are_stepped_once() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("key", ["\u00e9", "\u00c3\u00a4", "\u65e5\u672c", "\U0001f600", "k"])
+def test_a_request_id_is_one_key_by_whichever_client_it_comes(key: str) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            calls = HttpCalls(Address(host="127.0.0.1", port=served.port))
+            calls.use_keys(key)
+            assert await asyncio.to_thread(calls.call, "kv1", b"Store x 1") == b"Ok"
+            raw = call("kv1", b"Store x 1", "KEY").replace(b"KEY", key.encode())
+            assert (await served.raw(raw))[0] == 200
+            assert served.node.statistics("kv1").steps == 1
+            other = call("kv1", b"Store x 2", "KEY").replace(b"KEY", f"{key}{key}".encode())
+            assert (await served.raw(other))[0] == 200
+            calls.connection.close()
+
+    asyncio.run(main())
+
+
 def test_a_key_means_one_worker_however_that_is_spelt() -> None:
     async def main() -> None:
         async with serve() as served:
@@ -176,9 +193,10 @@ def test_a_call_that_was_stepped_is_remembered_when_its_worker_ends() -> None:
     asyncio.run(main())
 
 
-def test_a_request_id_that_cannot_be_sent_is_refused_in_the_words_of_the_tree() -> None:
+@pytest.mark.parametrize("key", ["a\nb", " a", "a "])
+def test_a_request_id_that_cannot_be_sent_is_refused_in_the_words_of_the_tree(key: str) -> None:
     with pytest.raises(DecodeError) as there:
-        checked_request_id("a\nb", "kv1")
+        checked_request_id(key, "kv1")
     with pytest.raises(DecodeError) as here:
-        HttpCalls(Address(path="/nowhere")).use_keys("a\nb")
+        HttpCalls(Address(path="/nowhere")).use_keys(key)
     assert f"kv1: {here.value}" == str(there.value)

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,6 +15,7 @@ from ssm_cli.behaviour.results import NoReply, Reply
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import StartFailed
 from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
+from ssm_cli.repl.shell.config import Settings
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import Typist, kv_tree, typing, until
@@ -135,6 +137,35 @@ def test_ctrl_c_clears_the_line_and_on_an_empty_one_says_how_to_leave(tmp_path: 
             person.type("\x03")
             await until(lambda: "Ctrl-D stops the tree" in person.output)
             assert person.node.running
+
+    run(story())
+
+
+@pytest.mark.parametrize("editing", ["emacs", "vi"])
+def test_keys_that_hold_a_terminal_leave_the_prompt_as_it_is(
+    tmp_path: Path, editing: Literal["emacs", "vi"]
+) -> None:
+    async def story() -> None:
+        async with typing(tmp_path, settings=Settings(editing=editing)) as person:
+            person.type("\x13kv1 Store x 42\r\x11\x11kv1 Lookup x\r")
+            await until(lambda: "Result 42" in person.output, lambda: person.output)
+            assert "Ctrl-S holds nothing here" in person.output
+
+    run(story())
+
+
+@pytest.mark.parametrize(("editing", "keys"), [
+    ("emacs", "half\x12"), ("emacs", "half\x12Sto\x13"), ("emacs", "half\x11"), ("vi", "half\x12"),
+    ("vi", "half\x16"), ("vi", "half\x11"),
+])  # fmt: skip
+def test_ctrl_c_clears_the_line_in_each_mode(
+    tmp_path: Path, editing: Literal["emacs", "vi"], keys: str
+) -> None:
+    async def story() -> None:
+        async with typing(tmp_path, settings=Settings(editing=editing)) as person:
+            person.type(f"{keys}\x03kv1 Store x 42\r")
+            await until(lambda: "Ok" in person.output, lambda: person.output)
+            assert not person.session.app.quoted_insert
 
     run(story())
 

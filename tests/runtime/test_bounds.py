@@ -483,6 +483,8 @@ IDS = {
     "one too long": "k" * 201,
     "a hundred times too long": "k" * 20_000,
     "of blanks": "   ",
+    "with a blank before it": " k",
+    "with a blank behind it": "k ",
     "with a newline": "a\nb",
     "with a NUL": "a\x00b",
     "with an escape": "a\x1b[2Jb",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,6 +91,21 @@ class TreeNode(msgspec.Struct, frozen=True):
     kind: str
     strategy: str = ""
     children: tuple[TreeNode, ...] = ()
+
+
+def numbered_reports(reports: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return report objects in their order, each with the number of the record that it follows.
+
+    One that is of no record, as that of an input that was dropped, follows that of the one before.
+
+    >>> numbered_reports([{"seq": 1, "record": 2}, {"seq": 2}])
+    [{'seq': 1, 'record': 2}, {'seq': 2, 'record': 2}]
+    """
+    found, last = [], 0
+    for report in reports:
+        last = max(last, report.get("record", 0))
+        found.append({**report, "record": last})
+    return found
 
 
 def microseconds(at: str) -> int:

@@ -80,7 +80,7 @@ class HttpCalls:
         """
         if request_id is None:
             return
-        if not request_id.isprintable():
+        if not request_id.isprintable() or request_id != request_id.strip():
             checked_request_id(request_id, "")
         self._keys = keys_from(request_id)
 

@@ -186,7 +186,7 @@ def _record(data: bytes) -> dict[str, Any]:
 def request_bytes(
     method: str, target: str, host: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> bytes:
-    r"""Encode a request with its body.
+    r"""Encode a request with its body; values of headers are sent as UTF-8, as a tree reads them.
 
     >>> request_bytes("GET", "/v1/tree", "localhost")
     b'GET /v1/tree HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n'
@@ -196,4 +196,4 @@ def request_bytes(
         if not value.isprintable():
             raise NoTree(f"the header {name} would have characters that a header cannot have")
         lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+    return "\r\n".join([*lines, "", ""]).encode() + body

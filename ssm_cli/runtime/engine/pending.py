@@ -188,8 +188,8 @@ def checked_request_id(request_id: str, worker: str) -> str:
     """Return a request id, if it is one; "" stands for none.
 
     Raises:
-        DecodeError: it is no text of at most `MAX_REQUEST_CHARACTERS` printable characters, or of
-            blanks only. Nothing was stepped.
+        DecodeError: it is no text of at most `MAX_REQUEST_CHARACTERS` printable characters, or has
+            a blank at an end, which no header carries. Nothing was stepped.
     """
     if type(request_id) is not str:
         wrong = f"it is of type {type(request_id).__name__}"
@@ -199,6 +199,8 @@ def checked_request_id(request_id: str, worker: str) -> str:
         wrong = "it holds characters that are not printable"
     elif request_id.isspace():
         wrong = "it is blank"
+    elif request_id != request_id.strip():
+        wrong = "it has a blank at an end"
     else:
         return request_id
     expected = f"text of at most {MAX_REQUEST_CHARACTERS} printable characters"
