@@ -21,7 +21,7 @@ from ssm_cli.history.saved.checking import check_ends, check_fields, check_world
 from ssm_cli.history.saved.code import Codes, SavedCode
 from ssm_cli.history.saved.forms import CLASSES, CONSTANTS, ENUMS, FIELDS, NUMBERS, OBJECTS
 from ssm_cli.history.saved.writing import ref
-from ssm_cli.runtime.engine.cell import Cell, Extra, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, Extra, SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.crashes import CrashNotes
 from ssm_cli.runtime.engine.events import EventLog, Room
 from ssm_cli.runtime.engine.groups import Groups, Membership
@@ -153,6 +153,8 @@ class PastReader:
             made.rebuild()
         if kind is WorkerCell:
             made.behaviour = made.codec = made.step = None
+        if kind is SupervisorCell:
+            made.temporary = True  # a child may be: each is looked at
 
     def _world(self, index: int, node: list[Any]) -> None:
         """Make a world, whose root is whole by now."""
@@ -169,7 +171,7 @@ class PastReader:
         world.reports.fill(reports.ring(), reports.seq)
         for name, value in fields.items():
             setattr(world, name, value)
-        world.forked, world.retry_at_s = True, math.inf
+        world.forked, world.retry_at_s, world.has_held = True, math.inf, True
         check_world(world)
 
 
