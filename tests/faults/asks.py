@@ -273,6 +273,7 @@ SCENARIOS = [
     Scenario("beside_a_loop", answers_for, beside_a_loop, kills=True, watched=False, defers=True,
              options={"history": 64}, **ASYNC),
     Scenario("feeding", flat("one_for_one"), feeding, watched=False, torn=True),
-    Scenario("waits_for_retries", fails_slowly, waits_for_retries, failing_inits=3),
+    Scenario("waits_for_retries", fails_slowly, waits_for_retries, failing_inits=3,
+             kinds=(KeyboardInterrupt,)),  # the clock that its `init` moves on is its own
     Scenario("listed", flat("one_for_one"), listed, frozenset("a"), options={"history": 64}),
 ]  # fmt: skip

@@ -111,6 +111,8 @@ def look_at_callers(stage: Stage) -> None:
         for timeout_s in (0.01, 0.1, 1):  # time passes by the manual clock, too
             if pending:
                 waiting = asyncio.wait(pending, timeout=timeout_s)
+                stage.loop.call_soon(stage.loop.stop)  # as asyncio may be about to do itself, for
+                stage.loop.run_forever()  # a run that had ended as the exception came
                 _, pending = stage.loop.run_until_complete(waiting)
                 stage.clock.advance_s(LATER_S)
         for task in pending:
