@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ssm_cli import Restart, Supervisor, Worker
+from ssm_cli import Backoff, Restart, Strategy, Supervisor, Worker
 from tests.faults.recovery import machine
-from tests.faults.scenarios import add
+from tests.faults.scenarios import add, crash
 from tests.faults.stage import Scenario, Stage
 
 
@@ -54,6 +54,26 @@ def applied(stage: Stage) -> None:
     stage.stop()
 
 
+def in_group(stage: Stage) -> Any:
+    """Workers of which all wait where one waits."""
+    slow = stage.worker("a")
+    slow = replace(slow, options=replace(slow.options, backoff=Backoff(1000, 1, 1000, 0.0)))
+    return Supervisor("root", "one_for_all", [slow, stage.worker("b")], intensity=100)
+
+
+def applied_waiting(stage: Stage) -> None:
+    """A change while a group waits for one of its own."""
+    stage.start()
+    old = stage.node.spec
+    stage.call("a", crash)
+    stage.do("apply", replace(old, intensity=50))
+    stage.act("run 2 s", stage.node.run, 2.0)
+    stage.call("a", crash)
+    stage.do("apply", replace(old, strategy=Strategy.ONE_FOR_ONE))
+    stage.act("run 2 s", stage.node.run, 2.0)
+    stage.stop()
+
+
 def kept(stage: Stage) -> Any:
     """A journalled worker, one that is saved now and then, and one that is forgotten."""
     a, b = (Worker("a", machine(), persist="journal"), Worker("b", machine(), persist="snapshot"))
@@ -85,6 +105,8 @@ SCENARIOS = [
         "applied", first, applied, frozenset("abe"), watched=False, kills=True,
         options={"history": 64},
     ),
+    Scenario("applied_waiting", in_group, applied_waiting, frozenset("ab"), watched=False,
+             kills=True),
     Scenario(
         "applied_kept", kept, applied_kept, frozenset("abcd"), durable=True, kills=True,
         watched=False, defers=True,

@@ -329,6 +329,15 @@ def starts(stage: Stage) -> None:
     stage.stop()
 
 
+def lost(stage: Stage) -> None:
+    """A tree stops whose children elsewhere do not answer."""
+    stage.start()
+    for child in ("far", "deep"):
+        stage.act("link", stage.links.link, child, reachable=False)
+    stage.do("run")
+    stage.stop()
+
+
 def cut_off(stage: Stage) -> None:
     """A child on another computer that cannot be started, and what is asked of it."""
     node = stage.node
@@ -346,6 +355,9 @@ def cut_off(stage: Stage) -> None:
     stage.do("terminate_child", "root", "far")
     stage.call("far.kv", b"word")
     stage.do("restart_child", "root", "far")
+    links.refusing["far"] = [away]
+    stage.do("perform", "restart", "far")
+    stage.act("run 9 s", node.run, 9.0)
     loop = stage.loop = asyncio.new_event_loop()
 
     async def main() -> None:
@@ -419,6 +431,7 @@ SCENARIOS = [
     Scenario("asked for", asked_for, starts, frozenset("ab"), kills=True, far=True, may_end=True),
     Scenario("links", elsewhere, links, frozenset("ab"), kills=True, far=True, may_end=True,
              kinds=(KeyboardInterrupt,)),
+    Scenario("lost", asked_for, lost, frozenset("ab"), kills=True, far=True, may_end=True),
     Scenario("no_links", elsewhere, no_links, kills=True, may_end=True),
     Scenario("impure", plain(*"ab"), impure, frozenset("ab"), kills=True,
              options={"verify_pure": True}),

@@ -284,7 +284,7 @@ def quarantine(stage: Stage) -> None:
     for number in (1, 2):
         stage.do("release_input", number)
     stage.call("a", b"crash")
-    for request in ("r", "r", "s", "", " ", "\0", 7, "x" * 1000):
+    for request in ("r", "r", "s", "", " ", " r", "\0", 7, "x" * 1000):
         stage.call("a", b"one", request_id=request)
     stage.call("a", "one", request_id="v")
     stage.call("a", b"two", request_id="v")

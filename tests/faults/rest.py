@@ -17,10 +17,13 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.behaviour.dispatch import Outcome
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime import outside
-from ssm_cli.runtime.durable import sessions
+from ssm_cli.runtime.durable import remedies, sessions
 from ssm_cli.runtime.engine import alarm, guard, ticker
 from ssm_cli.runtime.engine.guard import NoGuard
+from ssm_cli.runtime.looking import purity
 from tests.faults.doors import tried
 from tests.faults.recovery import Keeps, machine
 from tests.faults.scenarios import add, asking, crash
@@ -232,6 +235,20 @@ class Pairs(tuple[Any, ...]):
         raise Own("in an answer")
 
 
+class FarAway(MemoryStore):
+    """A store that no command opens."""
+
+    afar = True
+
+
+def words(stage: Stage) -> None:
+    """What is said, and compared, of what went wrong."""
+    for name, args in (("for_state", ("a",)), ("for_rename", ("a", "b")), ("for_input", ("a", 1))):
+        stage.act(name, getattr(remedies, name), FarAway(), *args)
+    crash = Outcome(0, stop=Crash(ValueError("answered")))
+    stage.act("compared", purity.compared, crash)
+
+
 def guards(stage: Stage) -> None:
     """Parts of the guards and their alarms, asked plainly."""
     number = signal.SIGURG
@@ -314,5 +331,6 @@ SCENARIOS = [
     Scenario("odd_answers", unwritten, odd_answers, frozenset("agnc"), may_end=True, **DURABLE),
     Scenario("behind", trap, behind, frozenset("abc"), kills=True, defers=True, may_end=True,
              kinds=OUTSIDE),
+    Scenario("words", trap, words, may_end=True, kinds=OUTSIDE),
     Scenario("guards", trap, guards, may_end=True, kinds=OUTSIDE),
 ]  # fmt: skip

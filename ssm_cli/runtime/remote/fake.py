@@ -81,15 +81,18 @@ class FakeLinks:
 
         An adopted one keeps its epoch.
         """
-        adopt, refusals = self.asked.pop(child), self.refusing.get(child)
+        adopt, refusals = self.asked[child], self.refusing.get(child)
         if refusals:
-            self._news.append(msgspec.structs.replace(refusals.pop(0), child=child))
+            refused = msgspec.structs.replace(refusals[0], child=child)
+            # in one line, here and below: an exception from outside neither loses nor doubles it
+            (self._news.append(refused), refusals.pop(0), self.asked.pop(child))  # type: ignore[func-returns-value]  # nobody keeps it
             return
         if not (adopt and child in self._live):
             self.epochs[child] = self.epochs.get(child, 0) + 1
         self._live[child] = True
         self.started.append(child)
-        self._news.append(Launched(child, ok=True, node=NODE, epoch=self.epochs[child]))
+        launched = Launched(child, ok=True, node=NODE, epoch=self.epochs[child])
+        (self._news.append(launched), self.asked.pop(child))  # type: ignore[func-returns-value]  # as above
 
     def stop_soon(self, child: str, within_s: float) -> None:
         """Stop a child; one of the `lingering` ends only when told to (`leave`)."""
