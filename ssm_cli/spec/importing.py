@@ -33,6 +33,7 @@ from ssm_cli.spec.files import source_of
 
 OURS = "ssm_file_"  # how the names of modules begin that are loaded here
 INIT = "__init__.py"
+_given: dict[str, bytes] = {}  # what is run of files, of another process
 INSTALLED = (f"{sys.prefix}/", f"{sys.base_prefix}/")
 
 
@@ -79,10 +80,20 @@ def places() -> dict[str, str]:
     return {name: str(path) for name, path in _FINDER.places.items()}
 
 
-def expect(known: Mapping[str, str]) -> None:
-    """Have the modules of another process found here by the names that they have there."""
+def sources() -> dict[str, bytes]:
+    """Return what was run of each file of ours that is in use, by its path."""
+    loaders = [loader_of(module) for module in _ours().values()]
+    return {loader.path: loader.bytes for loader in loaders if loader is not None}
+
+
+def expect(known: Mapping[str, str], run: Mapping[str, bytes]) -> None:
+    """Have the modules of another process found here by the names that they have there.
+
+    Of a file in `run` that is run, whatever its file has by now: an edit since is not loaded there.
+    """
     _FINDER.places.update((name, Path(path)) for name, path in known.items())
     _FINDER.install()
+    _given.update(run)
 
 
 def _ours() -> dict[str, ModuleType]:
@@ -186,7 +197,8 @@ class Uncached(SourceFileLoader):
 
     def get_data(self, path: str) -> builtins.bytes:
         """Return what is in a file; a pipe in its place, which nobody may write to, is refused."""
-        return source_of(Path(path))
+        given = _given.get(path)
+        return source_of(Path(path)) if given is None else given
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - as `SourceLoader` has it
         """Compile the file, and remember of which bytes."""

@@ -28,12 +28,12 @@ def main() -> None:
     door = socket.socket(fileno=DOOR)
     message = read_message(door)
     end_with(door)
-    most, paths, main_file, files, work = pickle.loads(message)  # noqa: S301 - of the node
+    most, paths, main_file, files, texts, work = pickle.loads(message)  # noqa: S301 - of the node
     sys.path[:] = paths
     if files:
         from ssm_cli.spec.importing import expect  # noqa: PLC0415 - many runs need none of it
 
-        expect(files)
+        expect(files, texts)
     answer = work_done(work, main_file)
     if len(answer) > most:
         said = f"its answer takes {len(answer):,} bytes; at most {most:,} can be sent back"

@@ -27,7 +27,7 @@ from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.runs.child import CHUNK_BYTES, DOOR, LENGTH_BYTES, length_of
-from ssm_cli.spec.importing import OURS, places
+from ssm_cli.spec.importing import OURS, places, sources
 
 MOST_BYTES = 16 * 1024 * 1024  # of the arguments of a run, and of its answer
 REAP_S = 0.005  # between two looks for the end of a process
@@ -213,8 +213,8 @@ def message_for(world: World, entry: RunDue) -> bytes | Failed:
         return failed_for(entry, "unsendable", "", said)
     program = getattr(sys.modules.get("__main__"), "__file__", None) or ""
     main_file = str(Path(program).absolute()) if program and b"__main__" in work else ""
-    files = places() if OURS.encode() in work else {}
-    message = pickle.dumps((MOST_BYTES, sys.path, main_file, files, work))
+    files, texts = (places(), sources()) if OURS.encode() in work else ({}, {})
+    message = pickle.dumps((MOST_BYTES, sys.path, main_file, files, texts, work))
     return len(message).to_bytes(LENGTH_BYTES, "big") + message
 
 

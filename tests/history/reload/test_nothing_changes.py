@@ -363,3 +363,52 @@ def test_a_run_of_the_program_that_was_started_answers_with_a_class_of_it(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout, done.stderr) == ("(True, Val(n=5))\n", "")
+
+
+HELPED = """
+from ssm_cli import Done, Failed, Run, StateMachine
+from h import K
+X = 1
+
+def work() -> tuple[int, int, int]:
+    import late
+    return K, X, late.L
+
+def step(message, state):
+    match message:
+        case str():
+            return None, None, [Run("r", work, timeout_ms=600_000)]
+        case Done(_, value):
+            return value, None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+
+
+@pytest.mark.parametrize("text", ["edited", "half written ("])
+@pytest.mark.parametrize("name", ["w.py", "h.py"])
+def test_a_blocking_run_is_of_the_code_that_runs_and_not_of_what_its_file_has_by_now(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    texts = {"w.py": HELPED, "h.py": "K = 1\n", "late.py": "L = 1\n"}
+    for file, said in texts.items():
+        (tmp_path / file).write_text(said)
+    with tree_in(tmp_path, {"w": "./w.py:w"}) as node:
+
+        def ran() -> object:
+            node.replace_state("w", None)
+            node.call("w", "x")
+            until(node, lambda: node.get_state("w") is not None)
+            return node.get_state("w")
+
+        assert ran() == (1, 1, 1)
+        edited = texts[name].replace("= 1\n", "= 2\n", 1) if text == "edited" else text
+        (tmp_path / name).write_text(edited)
+        assert ran() == (1, 1, 1)
+        if text == "edited":
+            assert node.reload(sure="yes")["done"]
+            assert ran() == ((1, 2, 1) if name == "w.py" else (2, 1, 1))
+            assert node.rollback(sure="yes")["done"]
+            assert ran() == (1, 1, 1)
