@@ -125,7 +125,7 @@ def _contradictions(machine: StateMachine) -> Iterator[str]:
 
     Of the `reads` each is to be one that the step takes, or a kind of it; of the others any.
     """
-    message, state, output = _annotated(machine.step)
+    message, output = _annotated(machine.step)
     if not isinstance(machine.codec, str):
         message = frozenset()  # it is given what that decodes
     if type(None) in output:
@@ -135,33 +135,27 @@ def _contradictions(machine: StateMachine) -> Iterator[str]:
         odd = [kind for kind in sorted(kinds, key=repr) if not _may_be(kind, said)]
         if said and odd and (name == "reads" or len(odd) == len(kinds)):
             yield sentence(f"has the {name} {shown(odd[0])}", _as_annotated(said))
-    if (
-        state
-        and (odd_state := _named(machine.state))
-        and not any(_may_be(kind, state) for kind in odd_state)
-    ):
-        yield sentence(f"has the state {shown(machine.state)}", _as_annotated(state))
 
 
 def _as_annotated(kinds: frozenset[type]) -> str:
     return f"{' | '.join(sorted(kind.__name__ for kind in kinds))}, as its step is annotated"
 
 
-def _annotated(step: object) -> tuple[frozenset[type], frozenset[type], frozenset[type]]:
-    """Return the classes of a step's input, state and output; none where they are not certain."""
+def _annotated(step: object) -> tuple[frozenset[type], frozenset[type]]:
+    """Return the classes of a step's input and output; none where they are not certain."""
     nothing = frozenset[type]()
     if not isinstance(step, FunctionType) or hasattr(step, "__wrapped__"):
-        return nothing, nothing, nothing
+        return nothing, nothing
     try:
         hints = get_type_hints(step)
     except Exception:  # noqa: BLE001 - names that are not there yet, or whatever the user's raise
-        return nothing, nothing, nothing
-    first, second = (*step.__code__.co_varnames[: step.__code__.co_argcount], "", "")[:2]
+        return nothing, nothing
+    first = (*step.__code__.co_varnames[: step.__code__.co_argcount], "")[0]
     answer = hints.get("return")
     outputs = (
         get_args(answer)[1] if get_origin(answer) is tuple and len(get_args(answer)) > 1 else None
     )
-    return _named(hints.get(first)), _named(hints.get(second)), _named(outputs)
+    return _named(hints.get(first)), _named(outputs)
 
 
 def _named(annotation: Any) -> frozenset[type]:
