@@ -140,12 +140,9 @@ def ask_again(world: World, cell: WorkerCell, kept: Kept, asked: Armed) -> None:
     if asked.key in cell.ensure_extra().runs:
         return
     args = kept.values.read(asked.data, asked.cause[0] if asked.cause else 0)
-    run = Run(
-        asked.key,
-        code_named(asked.function, facts_of(kept.behaviour).home),
-        *args,
-        timeout_ms=asked.after_ms,
-        limit=asked.limit,
+    function = code_named(asked.function, facts_of(kept.behaviour).home)
+    run = Run.of_fields(
+        args, asked.key, function, timeout_ms=asked.after_ms, limit=max(1, asked.limit)
     )
     ask_run(world, cell, run, asked.cause, 0)
 
