@@ -507,6 +507,19 @@ def many(strategy: Any, *names: str) -> tuple[Node, FakeLinks]:
     return Node(tree, clock=clock, links=links).start(), links
 
 
+def leaving_seen(links: FakeLinks, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Who has been asked to end, at each moment that one does; filled as they do."""
+    seen: list[list[str]] = []
+    leave = links.leave
+
+    def noted(child: str) -> None:
+        seen.append([*links._leaving])
+        leave(child)
+
+    monkeypatch.setattr(links, "leave", noted)
+    return seen
+
+
 @pytest.mark.parametrize(
     ("strategy", "asked"),
     [
@@ -520,14 +533,7 @@ def test_children_that_follow_each_other_end_side_by_side_if_they_are_independen
 ) -> None:
     """Who ends, or has been asked to, at the moment that the tree waits for each."""
     node, links = many(strategy, "a", "b", "c", "d")
-    seen: list[list[str]] = []
-    leave = links.leave
-
-    def noted(child: str) -> None:
-        seen.append([*links._leaving])
-        leave(child)
-
-    monkeypatch.setattr(links, "leave", noted)
+    seen = leaving_seen(links, monkeypatch)
     node.stop()
     assert seen == asked
     assert links.stopped == ["d", "c", "b", "a"]
@@ -549,14 +555,7 @@ def test_children_that_are_lost_end_side_by_side_whatever_the_strategy(
 ) -> None:
     """Those that do not answer; and, once one could not be asked to end, all of its node."""
     node, links = many(strategy, "a", "b", "c", "d")
-    seen: list[list[str]] = []
-    leave = links.leave
-
-    def noted(child: str) -> None:
-        seen.append([*links._leaving])
-        leave(child)
-
-    monkeypatch.setattr(links, "leave", noted)
+    seen = leaving_seen(links, monkeypatch)
     for child in unreachable:
         links.link(child, reachable=False)
     node.run(0)

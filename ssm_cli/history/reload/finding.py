@@ -19,6 +19,7 @@ from ssm_cli.spec.afresh import Modules, connected, file_of, is_of_users, load_a
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.spec.modules import raised
 
+MOST_FORMER = 1_000  # pieces of code that no worker has any more, and may have again
 UNCHANGED = "nothing is changed, the old code runs on"
 
 
@@ -55,7 +56,7 @@ class Homes:
         known = self._known.get(id(start))
         if known is None or known.start is not start:
             known = self._known[id(start)] = Home(start)
-        known.look()
+            known.look()
         return known
 
     def of(self, start: Any) -> frozenset[str]:
@@ -63,8 +64,11 @@ class Homes:
         return self._home(start).names
 
     def of_all(self, starts: Iterable[Any]) -> set[str]:
-        """Return those of several."""
-        return {name for start in starts for name in self.of(start)}
+        """Return those of several; note what these use by now, once for each."""
+        homes = {id(start): self._home(start) for start in starts}
+        for home in homes.values():
+            home.look()
+        return {name for home in homes.values() for name in home.names}
 
     def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
         """Return the workers on loads of some modules that are not in use, each with its own.
@@ -72,12 +76,13 @@ class Homes:
         They went back while others of their files did not; or others went on without them; or the
         file of a tree was loaded anew, to plan with it.
         """
-        found: dict[str, Modules] = {}
-        for cell in all_workers(world):
-            old = self._home(cell.spec.start).behind()
-            if old and any(name in wanted for name in self.of(cell.spec.start)):
-                found[cell.spec.id] = old
-        return found
+        cells = all_workers(world)
+        homes = {id(cell.spec.start): self._home(cell.spec.start) for cell in cells}
+        meant = {key: one for key, one in homes.items() if any(n in wanted for n in one.names)}
+        old = {key: modules for key, one in meant.items() if (modules := one.behind())}
+        for key in [key for key in self._known if key not in homes][:-MOST_FORMER]:
+            del self._known[key]
+        return {c.spec.id: old[id(c.spec.start)] for c in cells if id(c.spec.start) in old}
 
 
 def homes_of(start: Any) -> Iterator[str]:

@@ -69,10 +69,10 @@ class CodePlan:
         recorder = self._world.history
         until_s = self._clock() + (REHEARSAL_S if last <= REHEARSED else LONG_S)
         self.look_at_queues()
-        for one in self.workers:
-            one.untried = True
-            if recorder is not None:
-                with in_place(self.new):  # what its functions import is of it, too
+        with in_place(self.new):  # what the functions import is of these, too
+            for one in self.workers:
+                one.untried = True
+                if recorder is not None:
                     one.rehearse(recorder, instant, last, until_s)
 
     def look_at_queues(self) -> None:
