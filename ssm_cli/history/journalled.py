@@ -11,8 +11,9 @@ not fill the memory of whoever asks.
 from __future__ import annotations
 
 import gc
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +27,7 @@ from ssm_cli.errors import Unrecovered, message_of
 from ssm_cli.history.journalled_trees import FromJournal, with_trees
 from ssm_cli.history.records import NOT_KEPT
 from ssm_cli.runtime.clock import ManualClock
-from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.again import Again, Answered
 from ssm_cli.runtime.durable.life import KINDS, Life, take_given
 from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
@@ -54,7 +55,7 @@ from ssm_cli.runtime.performer.system import put_state
 from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
-EVERY = 64  # records of a worker, of which one is weighed; more of its first, and behind large ones
+EVERY = 256  # records of a worker, of which one is weighed; more of its first, and behind large ones
 UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
 WRITTEN = AsText("")  # an output that is in no journal
 
@@ -72,11 +73,23 @@ class Taken(msgspec.Struct, eq=False):
     given: Any = NOTHING
 
 
+class Run(msgspec.Struct, eq=False):
+    """Plain inputs of one worker, from record `seq` on; the state `before` them, what came of them.
+
+    A pure step has answered each with a state and an output.
+    """
+
+    seq: int
+    records: Sequence[Input]
+    before: Any
+    answers: Sequence[Answered]
+
+
 class Listener:
     """Hears a recovery.
 
     Args:
-        most: records that are kept.
+        most: records that are kept, about.
         most_bytes: about what they may hold.
 
     Attributes:
@@ -86,12 +99,13 @@ class Listener:
     """
 
     def __init__(self, most: int, most_bytes: int) -> None:
-        self.taken: Sequence[Taken] = ()
+        self.taken: Sequence[Taken | Run] = ()
         self.left, self.gone = 0, set[str]()
         self._most, self._most_bytes = most, most_bytes
-        self._kept: deque[Taken] = deque()
-        self._last: dict[Life, Taken] = {}
+        self._kept: deque[Taken | Run] = deque()
+        self._last: dict[Life, Taken] = {}  # of whom the last record is not done yet
         self._weights, self._first, self._newest, self._since = Weights(), 0, 0, 0
+        self._count = 0  # of the records that are kept
         self._due: dict[Life, int] = {}  # records until one is weighed
         self._gaps: dict[Life, int] = {}  # of them, between two that are
         self._watched: dict[Life, int] = {}  # records that are weighed one by one
@@ -100,51 +114,88 @@ class Listener:
         """Note what a worker has before a record, which is also what the one before has left."""
         if life is None:
             return
-        last, had = self._last.get(life), life.state if life.has else NOTHING
-        if last is not None:
-            self._settle(life, last, had)
+        had = state_had(life)
+        self._settle(life, had)
         self._last[life] = one = Taken(seq, record, had)
-        self._kept.append(one)
+        self._keep(one, 1)
         if seq < self._first:  # it has waited for the start of its worker
             self._leave(self._kept.pop())
-        elif len(self._kept) > self._most:
-            self._leave_before(self._kept[0].seq + 1)
 
-    def _settle(self, life: Life, last: Taken, had: Any) -> None:
-        """Note what a record has left; now and then, how much that is."""
-        last.after, last.given = had, take_given(life)
-        self._newest, self._since = max(self._newest, last.seq), self._since + 1
-        due = self._due.get(life, 0)
-        self._due[life] = due - 1
-        if due:
+    def heard(
+        self, seq: int, run: Sequence[Input], life: Life, before: Any, answers: Sequence[Answered]
+    ) -> None:
+        """Note what plain inputs have found and left."""
+        self._settle(life, before)
+        self._keep(Run(seq, run, before, answers), len(run))
+        due, since = self._due.get(life, 0), self._since
+        at, weighed = due, -1
+        while at < len(run):
+            given, (state, output) = answers[at]
+            self._since = since + at - weighed
+            was = answers[at - 1][1][0] if at else before
+            gap = self._weigh(life, seq + at, weight_of(given, state, was, output))
+            since, weighed, at = 0, at, at + gap + 1
+        self._since = since + len(run) - 1 - weighed
+        self._due[life] = at - len(run)
+
+    def _settle(self, life: Life, had: Any) -> None:
+        """Note what the last record of a worker has left."""
+        last = self._last.pop(life, None)
+        if last is None:
             return
-        size = weight_of(last.given, had, last.before, None)
+        last.after, last.given, self._since = had, take_given(life), self._since + 1
+        due = self._due.get(life, 0)
+        if due:
+            self._due[life] = due - 1
+        else:
+            size = weight_of(last.given, had, last.before, None)
+            self._due[life] = self._weigh(life, last.seq, size)
+
+    def _weigh(self, life: Life, seq: int, size: float) -> int:
+        """Note what a record has left; return how many of its worker may pass until the next.
+
+        The oldest go where that is too much.
+        """
+        self._newest = max(self._newest, seq)
         watched = WATCHED if size > LARGE_BYTES else max(0, self._watched.get(life, 0) - 1)
         gap = self._gaps[life] = 0 if watched else min(2 * self._gaps.get(life, 0) + 1, EVERY - 1)
-        self._watched[life], self._due[life] = watched, gap
-        weights = self._weights
-        weights.add(self._newest, size, min(EVERY, self._since))
+        self._watched[life] = watched
+        self._weights.add(self._newest, size, min(EVERY, self._since))
         self._since = 0
-        while weights.bytes > self._most_bytes and not weights.is_last():
-            self._leave_before(weights.drop())
+        while self._weights.bytes > self._most_bytes and not self._weights.is_last():
+            self._leave_before(self._weights.drop())
+        return gap
+
+    def _keep(self, one: Taken | Run, count: int) -> None:
+        self._kept.append(one)
+        self._count += count
+        while self._count > self._most and len(self._kept) > 1:
+            self._leave_before(last_of(self._kept[0]) + 1)
 
     def _leave_before(self, seq: int) -> None:
+        """Leave out what is older; of plain inputs in a row all, or none."""
         self._first, kept = max(self._first, seq), self._kept
-        while kept and kept[0].seq < self._first:
+        while kept and last_of(kept[0]) < self._first:
             self._leave(kept.popleft())
 
-    def _leave(self, one: Taken) -> None:
-        self.left += 1
-        if type(one.record) is Exit:
+    def _leave(self, one: Taken | Run) -> None:
+        count = len(one.records) if type(one) is Run else 1
+        self.left, self._count = self.left + count, self._count - count
+        if type(one) is Taken and type(one.record) is Exit:
             self.gone.add(one.record.worker)
 
     def end(self) -> None:
         """Note what each worker has at the end."""
-        for life, last in self._last.items():
-            self._settle(life, last, state_had(life))
+        for life in [*self._last]:
+            self._settle(life, state_had(life))
         self._kept = deque(sorted(self._kept, key=attrgetter("seq")))  # what waited came later
         self._leave_before(self._first)
         self.taken = self._kept
+
+
+def last_of(one: Taken | Run) -> int:
+    """Return the number of the last record of something in the journal."""
+    return one.seq + (len(one.records) - 1 if type(one) is Run else 0)
 
 
 def state_had(life: Life) -> Any:
@@ -180,7 +231,7 @@ def journalled_node(
     with without_collector(recorder.world):  # all that is made stays
         pooled = any(is_durable(spec) for _, spec in walk(tree))  # else nobody has gone from there
         roster = Roster(store, tree, workers_in(store, head_of(store)) if pooled else ())
-        recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
+        recovered = Recovered(store, tree, seen=listener, roster=roster)
         troubles = [*recovered.look().values()]
         listener.end()
         since, ends = Retelling(store, recovered, recorder, listener).tell(listener.taken)
@@ -222,47 +273,56 @@ class Retelling:
         self._numbers: dict[int, int] = {}
         self._decoders: dict[str, Any] = {}
 
-    def tell(self, taken: Sequence[Taken]) -> tuple[int, dict[str, int]]:
+    def tell(self, taken: Sequence[Taken | Run]) -> tuple[int, dict[str, int]]:
         """Fill the recorder.
 
         Returns:
             The record that is known of whom nothing came since, and the one behind which each
             worker has ended last.
         """
-        recorder, cells = self._recorder, self._cells
+        recorder = self._recorder
         last, most = self._ends_of(taken)
         since = max(self._last, last)
         ends = dict.fromkeys(self._heard.gone, since)
         senders, numbered = senders_of(taken), most > 0
         recorder.begin(last)
-        append, note_at = recorder.append, recorder.instants.note_at
         for found in taken:
-            record, message = found.record, found.given
-            stepped = type(record) is Input and message is not NOTHING
-            if stepped and record.outcome not in UNSTEPPED:  # as `_entry`, and no call for it
-                number, how = record.number, record.how
-                last = number if number > last else last + 1 if numbered else found.seq
-                cell = cells.get(record.worker) or self._cell(record.worker)
-                append((last, cell, KINDS[how], message, found.before, came_of(found, None)))
-                note_at(last, record.at_s)
-            else:
-                last = number_behind(last, found, numbered=numbered)
-                if type(record) is Exit:
-                    ends[record.worker] = last
-                entry = self._entry(found, last)
-                if entry is None:
-                    continue
-                append(entry)
-                if isinstance(record, Input | Change):  # a start has the number of another
-                    note_at(last, record.at_s)
+            if type(found) is Run:
+                last = self._tell_run(last, found, numbered=numbered)
+                continue
+            record = found.record
+            last = number_behind(last, found, numbered=numbered)
+            if type(record) is Exit:
+                ends[record.worker] = last
+            entry = self._entry(found, last)
+            if entry is None:
+                continue
+            recorder.append(entry)
+            if isinstance(record, Input | Change):  # a start has the number of another
+                recorder.instants.note_at(last, record.at_s)
             if senders:
                 self._note_cause(found, last, senders)
         reach(recorder, max(self._last, last, most))
         return since, ends
 
-    def _ends_of(self, taken: Sequence[Taken]) -> tuple[int, int]:
+    def _tell_run(self, last: int, run: Run, *, numbered: bool) -> int:
+        """Add plain inputs behind the record `last`; return the last of them."""
+        worker, before, at_s, seq = run.records[0].worker, run.before, -math.inf, run.seq
+        append, note_at = self._recorder.append, self._recorder.instants.note_at
+        cell = self._cells.get(worker) or self._cell(worker)
+        for record, (given, answer) in zip(run.records, run.answers, strict=True):
+            number = record.number
+            last = number if number > last else last + 1 if numbered else seq
+            append((last, cell, KINDS[record.how], given, before, answer))
+            if record.at_s != at_s:
+                at_s = record.at_s
+                note_at(last, at_s)
+            before, seq = answer[0], seq + 1
+        return last
+
+    def _ends_of(self, taken: Sequence[Taken | Run]) -> tuple[int, int]:
         """Return the number before that of the first record, and the last; 0 if they have none."""
-        given = [number for found in taken if (number := number_in(found.record))]
+        given = [number for record in records_of(taken) if (number := number_in(record))]
         most = max(given, default=0)
         if self._heard.left:
             return min(given, default=taken[0].seq) - 1, most
@@ -336,9 +396,18 @@ class Retelling:
             return AsText(text_of(record.data))
 
 
-def senders_of(taken: Sequence[Taken]) -> set[int]:
+def records_of(taken: Sequence[Taken | Run]) -> Iterator[Record]:
+    """Yield the records."""
+    for one in taken:
+        if type(one) is Run:
+            yield from one.records
+        else:
+            yield one.record
+
+
+def senders_of(taken: Sequence[Taken | Run]) -> set[int]:
     """Return the records that have sent the inputs of others, as these say."""
-    inputs = (found.record for found in taken if type(found.record) is Input)
+    inputs = (one.record for one in taken if type(one) is Taken and type(one.record) is Input)
     return {record.cause[0] for record in inputs if record.cause is not None}
 
 

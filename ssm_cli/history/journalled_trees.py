@@ -175,6 +175,8 @@ def known_at(told: FromJournal, record: int) -> dict[str, Known]:
 def left_by(what: Any) -> Any:
     """Return the state that an entry has left; `NOTHING` behind a crash, until the next start."""
     match what:
+        case (state, _):
+            return state
         case Came(_, outcome):
             return NOTHING if outcome is None or outcome.stop is not None else outcome.state
         case Began(answer):

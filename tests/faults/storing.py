@@ -139,10 +139,15 @@ def snapshots(stage: Stage) -> None:
     stage.stop()
 
 
-def hear(seq: int, record: Any, life: Life | None) -> None:
-    """Take what a life has decoded, as whoever hears a recovery does."""
-    if life is not None:
-        take_given(life)
+class Ear:
+    """Takes what a life has decoded, as whoever hears a recovery does."""
+
+    def hear(self, seq: int, record: Any, life: Life | None) -> None:
+        if life is not None:
+            take_given(life)
+
+    def heard(self, seq: int, run: Any, life: Life, before: Any, taken: Any) -> None:
+        assert len(run) == len(taken)
 
 
 def damaged(stage: Stage) -> None:
@@ -175,7 +180,8 @@ def damaged(stage: Stage) -> None:
     tried()
     stage.act("look", lambda: Recovered(stage.store, stage.node.spec).look())
     stage.store._cells.pop(HEAD)
-    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, hear))
+    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, Ear()))
+    stage.act("see all", lambda: Recovered(stage.store, stage.node.spec, seen=Ear()))
 
 
 def without_store(stage: Stage) -> None:

@@ -7,7 +7,7 @@ user code raises, for a trouble of that worker alone. What comes from outside go
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.clock import SystemClock
+from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import (
     INIT,
@@ -30,6 +31,22 @@ from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
 from ssm_cli.spec.model import WorkerSpec
 
 Call = Callable[..., Any]
+Answered = tuple[Any, tuple[Any, Any]]
+"""An input, and the state and the output that it came to."""
+Taken = list[Answered] | None
+
+
+class Odd(msgspec.Struct, eq=False):
+    """What came of a plain input that is no state with an output.
+
+    Attributes:
+        given: the input; `NOTHING` if it could not be decoded.
+        answer: what its step has answered; None if that has raised an `error`.
+    """
+
+    given: Any
+    answer: Any
+    error: BaseException | None = None
 
 
 class Again:
@@ -41,48 +58,66 @@ class Again:
 
     Attributes:
         given: the input that was decoded last; `NOTHING` once it was taken.
+        guard, cell: what cuts, and what stands for the worker there.
     """
 
     def __init__(self, spec: WorkerSpec | None = None, guard: Guard | None = None) -> None:
         self.given: Any = NOTHING
-        self._cell = WorkerCell(spec)
+        self.cell = WorkerCell(spec)
         self._step_s = self._init_s = math.inf
         if spec is None:
-            self._guard: Guard = NoGuard(SystemClock())
+            self.guard: Guard = NoGuard(SystemClock())
             return
-        self._guard = guard or AlarmGuard(SystemClock())
-        self._step_s = self._cell.limit_s(STEP)
-        self._init_s = max(self._step_s, self._cell.limit_s(INIT))
-        self._guard.expect(self._step_s)
+        self.guard = guard or AlarmGuard(SystemClock())
+        self._step_s = self.cell.limit_s(STEP)
+        self._init_s = max(self._step_s, self.cell.limit_s(INIT))
+        self.guard.expect(self._step_s)
 
     def step(self, call: Call, *args: Any) -> Any:
         """Return `call(*args)`, within the limit of a step."""
-        return guarded(self._guard, self._cell, self._step_s, call, *args)
+        return guarded(self.guard, self.cell, self._step_s, call, *args)
 
-    def plain(self, step: Call, decode: Call, data: bytes, state: Any) -> Any:
-        """Return `step(decode(data), state)`, within the limit of a step; as `serve_plainly`."""
-        guard, cell = self._guard, self._cell
-        cell.steps += 1  # it is another one than the step before
-        try:
+    def straight(
+        self, step: Call, decode: Call, records: Iterable[Input], state: Any, taken: Taken
+    ) -> tuple[int, Any, Odd | None]:
+        """Step plain inputs one behind the other, each within the limit of a step.
+
+        Each that came to a state and an output is added to `taken`, if there is one: it with the
+        input, and the answer, which holds the state before the next one.
+
+        Returns:
+            How many they are, the last answer, and what came of one that has stopped it.
+        """
+        guard, cell, count, answer = self.guard, self.cell, 0, (state, None)
+        for record in records:
+            given, found = NOTHING, None
+            cell.steps += 1  # it is another one than the step before
+            guard.used, guard.cell = True, cell
             try:
-                guard.used, guard.cell = True, cell
                 if not guard.armed:
                     guard.arm()
-                self.given = given = decode(data)
-                return step(given, state)
-            finally:
+                given = decode(record.data)
+                found = step(given, answer[0])
+            except BaseException as error:
                 guard.cell = None
-        except BaseException:
-            guard.cell = None  # nobody else mends a guard of its own
-            raise
+                if self.is_from_outside(error):
+                    raise
+                return count, answer, Odd(given, None, error)
+            guard.cell = None
+            if type(found) is not tuple or len(found) != 2:
+                return count, answer, Odd(given, found)
+            count, answer = count + 1, found
+            if taken is not None:
+                taken.append((given, found))
+        return count, answer, None
 
     def revive(self, call: Call, *args: Any) -> Any:
         """Return `call(*args)`, which brings a state, within the limit of `init` or of a step."""
-        return guarded(self._guard, self._cell, self._init_s, call, *args)
+        return guarded(self.guard, self.cell, self._init_s, call, *args)
 
     def is_from_outside(self, error: BaseException) -> bool:
         """Return whether what left such a call was raised by somebody else."""
-        return is_from_outside(self._guard, error)
+        return is_from_outside(self.guard, error)
 
     def said(self, error: BaseException, *, tried: bool = False) -> str:
         """Return what an exception of user code says; raise one from outside.
@@ -100,7 +135,7 @@ class Again:
         return text
 
 
-engine_code(Again.plain)
+engine_code(Again.straight)
 
 
 def with_limits(spec: WorkerSpec, step_s: float, init_s: float | None = None) -> WorkerSpec:

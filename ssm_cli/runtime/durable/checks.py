@@ -24,21 +24,24 @@ class Checks:
 
     Attributes:
         again: what runs the code of the worker; its `Life` says.
+        left: how many records may pass until one is compared whatever it says.
+        each: whether something of each record is compared.
+        version: of the code; a record of another one is compared.
     """
 
     def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
         self.again = Again()
-        self._effects = effects
-        self._values, self._version = values, values.version
+        self.each = self._effects = effects
+        self._values, self.version = values, values.version
         self._wanted = self._every = every
-        self._count = 0
-        self._sparse = False
+        self.left, self._sparse = every - 1, False
         self._last: tuple[int, Input, Any] | None = None
 
     def written_by(self, code: Code) -> None:
         """The records from here on are of that code; of another one each is compared."""
         other = bool(code.digest) and code.digest != self._values.code.digest
         self._every = 1 if other else self._wanted
+        self.left = min(self.left, self._every - 1)
 
     def forget(self) -> None:
         """The state is another one than the last record came to."""
@@ -56,13 +59,13 @@ class Checks:
         Raises:
             Unrecovered: it is something else.
         """
-        self._count = count = self._count + 1
         if self._effects and record.effects_hash != NOT_TAKEN:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, record, "set of effects")
-        seldom = count % self._every and record.version == self._version
+        seldom = self.left > 0 and record.version == self.version
+        self.left = self.left - 1 if self.left else self._every - 1
         if seldom and record.state_hash and not self._sparse:
             self._last = (seq, record, output)
             return
@@ -70,7 +73,7 @@ class Checks:
         if not seldom:
             self.check(seq, record, state, output)
         elif not record.state_hash:
-            self._sparse = True
+            self._sparse = self.each = True
         else:
             self.check(seq, record, state, NOTHING)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
+from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance, of_step
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
@@ -15,7 +16,7 @@ from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
-from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.again import Again, Odd, Taken
 from ssm_cli.runtime.durable.checks import Checks, Notes
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
@@ -105,6 +106,7 @@ class Life:
         self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode = values.codec.decode
+        self._odd: Odd | None = None
         self.latest: Record | None = None
         self.since = 0 if saved is None else saved.seq
         self.by = Code() if saved is None else saved.code()
@@ -139,11 +141,18 @@ class Life:
                 return ()
             self.trouble = None
         try:
-            return self._input(seq, record) if type(record) is Input else self._take(seq, record)
+            if type(record) is not Input:
+                return self._take(seq, record)
+            if self.straight(seq, (record,), 0, 1):
+                return ()
+            return self._input(seq, record)
         except Unrecovered as error:
-            error.record = number_of(seq, record)
-            self.trouble = error
-            return ()
+            return self._stuck(seq, record, error)
+
+    def _stuck(self, seq: int, record: Record, error: Unrecovered) -> Sequence[Brought]:
+        error.record = number_of(seq, record)
+        self.trouble = error
+        return ()
 
     def _take(self, seq: int, record: Record) -> Sequence[Brought]:
         match record:
@@ -201,27 +210,63 @@ class Life:
         message = self._read(seq, record.goes_on)
         return (Brought((seq, -1), self.worker, "continue", message),)
 
+    def straight(
+        self, seq: int, records: Sequence[Record], at: int, most: int, taken: Taken = None
+    ) -> int:
+        """Step plain inputs that come one behind the other; return how many.
+
+        Plain is what a pure step answers with a state and an output, and nobody has sent; of the
+        first it does not matter who has. All else is left to `again`. It ends behind one that is
+        compared: a step may change its state in place.
+
+        Args:
+            seq: the number of the first record in the journal.
+            records: where they are.
+            at: which of them is the first.
+            most: are stepped.
+            taken: gets each that was stepped, if there is one.
+        """
+        checks, count = self._checks, 0
+        if self._pure is None or self.trouble is not None or self._odd is not None:
+            return 0
+        left, version, worker = 0 if checks.each else checks.left, checks.version, self.worker
+        for record in islice(records, at, at + most):
+            if not is_plain(record, worker) or (count and is_sent(record)):
+                break
+            count += 1
+            if count > left or not record.state_hash or record.version != version:
+                break
+        run = cast("Sequence[Input]", records[at : at + count])
+        count, answer, self._odd = self._again.straight(
+            self._pure, self._decode, run, self.state, taken
+        )
+        if count:
+            self.latest, self.timeout, checks.left = run[count - 1], None, checks.left - count + 1
+            self.state, output = answer
+            try:
+                checks.compare(seq + count - 1, run[count - 1], self.state, output)
+            except Unrecovered as error:
+                self._stuck(seq + count - 1, run[count - 1], error)
+        return count
+
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
-        how, outcome, data, pure = record.how, record.outcome, record.data, self._pure
+        how, outcome, odd = record.how, record.outcome, self._odd
+        self._odd = None
         if outcome != "dropped" or how == "timeout":
             self.timeout = None
-        if outcome in UNSTEPPED:
-            strike_off(self, record)
-            return self._leave(kept=record.kept)
-        if how in PLAIN and pure is not None and data[:1] != ODD:
-            try:
-                result = self._again.plain(pure, self._decode, data, self.state)
-            except BaseException as error:
-                if not self._again.is_from_outside(error):
-                    self._read(seq, data)  # raises, if it is that which failed
-                raise self._raises(error) from error
-            if type(result) is tuple and len(result) == 2:
-                self.state, output = result
-                self._checks.compare(seq, record, result[0], output)
-                return ()
         strike_off(self, record)
-        message = TIMEOUT if how == "timeout" and not data else self._read(seq, data)
-        return self._careful(seq, record, message)
+        if outcome in UNSTEPPED:
+            return self._leave(kept=record.kept)
+        if odd is None:
+            is_timeout = how == "timeout" and not record.data
+            message = TIMEOUT if is_timeout else self._read(seq, record.data)
+            return self._careful(seq, record, message)
+        self._again.given = odd.given
+        if odd.error is None:
+            return self._careful(seq, record, odd.given, odd.answer)
+        if odd.given is NOTHING:
+            raise self._undecodable(odd.error) from odd.error
+        raise self._raises(odd.error) from odd.error
 
     def _read(self, seq: int, data: bytes) -> Any:
         """An input, by the codec that is here."""
@@ -230,9 +275,12 @@ class Life:
         try:
             again.given = again.step(*reads)
         except BaseException as error:
-            why = f"its code does not take it any more: {again.said(error)}"
-            raise self._cannot("undecodable", why) from error
+            raise self._undecodable(error) from error
         return again.given
+
+    def _undecodable(self, error: BaseException) -> Unrecovered:
+        why = f"its code does not take it any more: {self._again.said(error)}"
+        return self._cannot("undecodable", why)
 
     def _cannot(self, reason: str, why: str) -> Unrecovered:
         return Unrecovered(why, worker=self.worker, reason=reason)
@@ -241,13 +289,14 @@ class Life:
         why = f"its code raises {type(error).__name__} for it: {self._again.said(error)}"
         return self._cannot("raises", why)
 
-    def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
-        """The same with effects, or for callbacks."""
+    def _careful(
+        self, seq: int, record: Input, message: Any, answer: Any = NOTHING
+    ) -> Sequence[Brought]:
+        """The same with effects, or for callbacks; `answer`: its step has answered already."""
         caller = Caller(0, []) if record.how == "call" else None
+        call = advance, self._behaviour, KINDS[record.how], message, caller, self.state
         try:
-            outcome = self._again.step(
-                advance, self._behaviour, KINDS[record.how], message, caller, self.state
-            )
+            outcome = self._again.step(*(call if answer is NOTHING else (of_step, answer)))
         except BaseException as error:
             raise self._raises(error) from error
         wrong = unfit(outcome)
@@ -281,6 +330,19 @@ class Life:
             except BaseException as error:  # noqa: BLE001 - what comes from outside, `said` raises
                 why = f"its code cannot go on from its state: {self._again.said(error)}"
                 self.trouble = self._cannot("migrate", why)
+
+
+def is_plain(record: Record, worker: str) -> TypeGuard[Input]:
+    """Return whether a record is an input of a worker that may go straight to a pure step."""
+    return (
+        type(record) is Input and record.worker == worker and record.how in PLAIN
+        and record.outcome not in UNSTEPPED and record.data[:1] != ODD
+    )  # fmt: skip
+
+
+def is_sent(record: Input) -> bool:
+    """Return whether another record has sent an input, or somebody may ask for it again."""
+    return record.cause is not None or record.request != ""
 
 
 def take_given(life: Life) -> Any:

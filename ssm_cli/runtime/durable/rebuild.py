@@ -8,7 +8,8 @@ record of a worker, and its last, against the hashes that were taken then.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.behaviour.partition import JOINT
@@ -16,10 +17,10 @@ from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageDamaged, Unrecovered
 from ssm_cli.runtime.clock import SystemClock
-from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.again import Again, Answered, Taken
 from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
+from ssm_cli.runtime.durable.life import Brought, Life, is_sent, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Code,
@@ -60,7 +61,25 @@ from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec
 
-Seen = Callable[[int, Record, Life | None], None]
+
+class Seen(Protocol):
+    """What is told of the records behind the saved states of their workers."""
+
+    def hear(self, seq: int, record: Record, life: Life | None) -> None:
+        """A record comes, and is not done yet; nobody in the tree takes it where `life` is None."""
+
+    def heard(
+        self, seq: int, run: Sequence[Input], life: Life, before: Any, answers: Sequence[Answered]
+    ) -> None:
+        """Plain inputs of a worker were stepped, from record `seq` on.
+
+        Args:
+            seq: the number of the first in the journal.
+            run: the records.
+            life: the worker.
+            before: its state before the first.
+            answers: the inputs as values, with what they came to.
+        """
 
 
 def recover(store: Store, tree: SupervisorSpec, guard: Guard) -> Recovered:
@@ -81,7 +100,7 @@ class Recovered:
         store: what is stored.
         tree: the tree; its durable workers are stepped, others wait for their name.
         check_every: compare the hashes of every so-many-th record.
-        seen: called with each record behind its worker's saved state, and the life that takes it.
+        seen: is told of each record behind its worker's saved state.
         effects: compare what steps ask for, too.
         guard: what cuts steps at their limits; None for one of its own.
         roster: the durable workers that are looked at; None for those that are to start again.
@@ -169,30 +188,48 @@ class Recovered:
         fill(self._store, self.head, [self.tailed[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...]) -> None:
-        lives, seen, crashes, last = self._lives, self._seen, self._crashes, self.record
-        for seq, record in enumerate(records, self.seq + 1):
-            if type(record) is Input:
-                number, noted = record.number, record.cause is not None or record.request != ""
-                noted = noted or record.outcome == "crashed" or crashes != {}
-            else:
-                number, noted = number_in(record), True
-            last = max(last, number) if number else last
-            if isinstance(record, Note):
-                continue
-            life = lives.get(record.worker) or self._life(record.worker)
-            if seen is not None:
-                seen(seq, record, life)
-            if noted:
-                self._note(seq, record)
-            if life is None:
-                self._wait(seq, record)
-            elif seq > life.since:
-                for brought in life.again(seq, record):
-                    self._bring(brought, number_of(seq, record))
+        at, first = 0, self.seq + 1
+        while at < len(records):
+            count = self._straight(first + at, records, at)
+            if not count:
+                self._one(first + at, records[at])
+            at += count or 1
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
-        self.records, self.record = self.records + len(records), last
+        self.records += len(records)
         self.seq += len(records)
+
+    def _straight(self, seq: int, records: tuple[Record, ...], at: int) -> int:
+        """Step inputs of one worker that mean nothing to others; return how many."""
+        record = records[at]
+        if type(record) is not Input or self._crashes or is_sent(record):
+            return 0
+        life = self._lives.get(record.worker)
+        if life is None or seq <= life.since:
+            return 0
+        taken: Taken = None if self._seen is None else []
+        before = life.state
+        count = life.straight(seq, records, at, CHECK_EVERY, taken)
+        if count:
+            run = cast("Sequence[Input]", records[at : at + count])
+            self.record = max(self.record, *map(number_in, run))
+            if self._seen is not None and taken is not None:
+                self._seen.heard(seq, run, life, before, taken)
+        return count
+
+    def _one(self, seq: int, record: Record) -> None:
+        self.record = max(self.record, number_in(record))
+        if isinstance(record, Note):
+            return
+        life = self._lives.get(record.worker) or self._life(record.worker)
+        if self._seen is not None:
+            self._seen.hear(seq, record, life)
+        self._note(seq, record)
+        if life is None:
+            self._wait(seq, record)
+        elif seq > life.since:
+            for brought in life.again(seq, record):
+                self._bring(brought, number_of(seq, record))
 
     def _bring(self, brought: Brought, number: int) -> None:
         """An input is under way between two workers; only a recorded one will show its arrival."""
@@ -241,7 +278,7 @@ class Recovered:
             self.records += len(saved.tail)
             for seq, record in saved.tail:
                 if self._seen is not None:
-                    self._seen(seq, record, life)
+                    self._seen.hear(seq, record, life)
                 for brought in life.again(seq, record):
                     if brought.cause not in saved.arrived:
                         self._bring(brought, number_of(seq, record))
