@@ -20,9 +20,10 @@ import msgspec
 
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.words import shorten
+from ssm_cli.history.grammar import MOST_STEPS
 from ssm_cli.history.operators import EXACT
 from ssm_cli.history.outline import MOST_NUMBER_BITS, glimpse, outline
-from ssm_cli.history.paths import Keyed, Path, Step, named_or_keyed, parse_path
+from ssm_cli.history.paths import Keyed, Path, Step, is_readable, named_or_keyed, parse_path
 from ssm_cli.history.plain import (
     KEYS,
     EnumName,
@@ -54,7 +55,7 @@ PATH_COLUMNS = 21
 VALUE_COLUMNS = 5
 
 LARGE = "too large to compare part by part"
-DEEP = f"nested more than {MOST_DEEP} levels deep"
+DEEP = "nested too deep for a path to say more"
 UNWRITTEN = "it has keys that no path can say"
 ORDER = "in another order"
 CUT = "more changes are left out"
@@ -90,10 +91,25 @@ def changes(before: Any, after: Any, most: int = MOST_CHANGES) -> list[Change]:
     >>> [str(one.path) for one in changes({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})]
     ['b', 'c']
     """
-    found = [*islice(_Walk().compare(Path(), before, after), most + 1)]
-    if len(found) > most:
-        found[most] = Change(Path(), NOTHING, NOTHING, CUT)
+    found: list[Change] = []
+    for change in _Walk().compare(Path(), before, after):
+        one = as_told(change, before, after)
+        if found and one is not change and str(one.path) == str(found[-1].path):
+            continue
+        if len(found) == most:
+            return [*found, Change(Path(), NOTHING, NOTHING, CUT)]
+        found.append(one)
     return found
+
+
+def as_told(change: Change, before: Any, after: Any) -> Change:
+    """Return a change between two values, or that of what is around it, whose path can be read."""
+    path = change.path
+    while not is_readable(path):
+        path = Path(path.steps[:-1])
+    if path is change.path:
+        return change
+    return Change(path, path.find(before), path.find(after), DEEP)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -181,6 +197,9 @@ class _Walk:
         self._left -= elements_here // ELEMENTS_A_LOOK
         if len(self._open) >= MOST_DEEP:
             yield Change(path, one, other, DEEP)
+        elif len(path.steps) == MOST_STEPS:
+            if next(self._guarded(Path(), one, other, form), None) is not None:
+                yield Change(path, one, other, DEEP)
         elif self._left <= 0 or elements_here > MOST_ELEMENTS:
             yield Change(path, one, other, LARGE)
         else:

@@ -20,6 +20,7 @@ from ssm_cli.history.plain import MOST_KEY_BITS, MOST_KEY_CHARACTERS, MOST_KEY_D
 
 MOST_CHARACTERS = 4000  # of a text
 MOST_LEVELS = 50  # that a text is nested, a chain of dots and brackets included
+MOST_STEPS = 40  # of a path that is told; what stands in the last brackets is nested, too
 AROUND = 60  # characters that are shown of a text around the place where it is wrong
 LITERALS = {"true": True, "false": False, "null": None}
 """As JSON spells them, and as values are shown."""

@@ -10,7 +10,16 @@ import msgspec
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.errors import CommandError
-from ssm_cli.history.grammar import MOST_LEVELS, Spelling, check_name, is_plain_name, key_of
+from ssm_cli.history.grammar import (
+    MOST_CHARACTERS,
+    MOST_LEVELS,
+    MOST_STEPS,
+    BadExpr,
+    Spelling,
+    check_name,
+    is_plain_name,
+    key_of,
+)
 from ssm_cli.history.plain import (
     form_of,
     keyed,
@@ -23,6 +32,7 @@ from ssm_cli.history.plain import (
 
 ALLOWED = '`name.name`, `name["key"]` or `name[3]`, and `.` for the whole'
 MOST_NAMED = 8  # parts that an error lists
+SHORT = 200  # characters of a path that is read in any case, unless its keys hold others
 
 
 class NoSuchPart(CommandError):
@@ -127,6 +137,20 @@ def parse_path(text: str) -> Path:
                 raise spelling.refused(f"`{shorten(spelling.of(node))}`", node)
         node = inner
     return Path(tuple(reversed(steps)))
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a path is read back from what it is written as."""
+    text = str(path)
+    if len(text) < SHORT and len(path.steps) < MOST_STEPS and "(" not in text:
+        return True
+    if len(text) > MOST_CHARACTERS or len(path.steps) > MOST_STEPS:
+        return False
+    try:
+        parse_path(text)
+    except BadExpr:
+        return False
+    return True
 
 
 def named_or_keyed(name: str) -> Step:

@@ -30,9 +30,11 @@ from ssm_cli.history.changes import (
     Change,
     change_record,
     changes,
+    recorded,
     same,
     shown,
 )
+from ssm_cli.history.grammar import MOST_STEPS
 from ssm_cli.history.paths import Keyed, Path, parse_path
 from tests.history.worlds import (
     Account,
@@ -341,8 +343,35 @@ def test_what_is_nested_too_deeply_is_one_change() -> None:
         before, after = [before], [after]
     (change,) = changes(before, after)
     assert change.note == DEEP
-    assert len(change.path.steps) == module.MOST_DEEP
+    assert len(change.path.steps) == MOST_STEPS
     assert shown(change).isprintable()
+
+
+def nested(steps: int, key: Any, leaf: Any) -> Any:
+    """A leaf behind so many keys."""
+    for _ in range(steps):
+        leaf = {key: leaf}
+    return leaf
+
+
+@pytest.mark.parametrize(
+    "key", ["k", "x" * 190, '"' * 100, 3, ("a", ("b", ("c", 1))), -7, "from", b"\xff" * 50]
+)
+@pytest.mark.parametrize("steps", [1, 25, 39, 40, 41, 50, 63, 64, 65, 300])
+def test_the_path_of_each_change_is_read_back(steps: int, key: Any) -> None:
+    before, after = nested(steps, key, [1, 2]), nested(steps, key, [1, 3])
+    (change,) = changes(before, after)
+    assert str(parse_path(str(change.path))) == str(change.path)
+    assert recorded(change_record(change)).path == change.path
+    assert same(change.path.find(after), change.after)
+    assert steps >= 64 or same(before, nested(steps, key, [1, 2]))
+
+
+def test_changes_in_what_no_path_can_say_are_one() -> None:
+    before, after = nested(60, "k", [1, 2, 3]), nested(60, "k", [3, 2, 1])
+    (change,) = changes({"a": 1, "b": before}, {"a": 1, "b": after})
+    assert str(change.path).startswith("b.k.k")
+    assert change.note == DEEP
 
 
 def chained(error: Exception, cause: Exception) -> Exception:
