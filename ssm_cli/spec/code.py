@@ -2,7 +2,8 @@
 
 Theory of operation: a `StateMachine` is judged by its fields. A class of callbacks may have any
 methods of its own beside the callbacks, so a method counts as a misspelt callback only if all
-of these hold: its name is much like that of a callback (`LIKE`), the class does not define that
+of these hold: its name is much like that of a callback (`LIKE`), or that of the same thing in
+another behaviour (`ELSEWHERE`), the class does not define that
 callback itself, nothing in the class names the method, it takes as many arguments as the callback,
 and it does not begin with an underscore. A helper is called by somebody: by its own class as a
 rule. One that is not can be given an underscore.
@@ -42,6 +43,7 @@ from ssm_cli.spec.arguments import (
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence, shown
 
 LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_cal`, `handleCall`
+ELSEWHERE = {"redact": "format_status"}  # what functions and pure classes call it
 CERTAIN = (type, EnumType, type(msgspec.Struct))  # of others a class may stand for any value
 VAGUE = (object, type, int, float, complex, tuple)  # an int is a float, and tuples have names
 FUNCTIONS = ("init", "terminate", "redact", "code_change", "migrate", "restore")
@@ -377,6 +379,8 @@ def _misspelt(server: type, callbacks: dict[str, Any]) -> Iterator[str]:
 
 
 def _callback_like(name: str, callbacks: list[str]) -> str:
+    if name in ELSEWHERE:
+        return ELSEWHERE[name] if ELSEWHERE[name] in callbacks else ""
     plain = name.lower().replace("_", "")
     ratios = {
         callback: SequenceMatcher(None, plain, callback.replace("_", "")).ratio()

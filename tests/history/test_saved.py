@@ -257,6 +257,22 @@ def test_nothing_that_is_hidden_is_in_a_file() -> None:
     assert past.node.get_state("vault") == {"password": "***"}
 
 
+@pytest.mark.parametrize("data", [f'{{"password": "{SECRET}"}}', f"no input, but {SECRET}"])
+@pytest.mark.parametrize("worker", ["login", "vault"])
+def test_bytes_that_wait_hide_what_their_worker_hides(worker: str, data: str) -> None:
+    machine = StateMachine(step=login, init=lambda *_: {}, redact=hide, codec="json")
+    children = [Worker("login", machine), Worker("vault", Vault, args={"password": SECRET})]
+    node = Node(Supervisor("root", children=children), clock=ManualClock(), history=100).start()
+    node.cast(worker, data.encode())  # in the queue
+    body = file.body_of(bytes_of_past(node)[0], "x")
+    node.suspend(worker)
+    node.run()  # held
+    node.cast(worker, data.encode())
+    body += file.body_of(bytes_of_past(node)[0], "x")
+    assert SECRET.encode() not in body
+    assert SECRET.encode() in data.encode()
+
+
 # -- values that have no exact form --------------------------------------------------------------
 
 

@@ -637,6 +637,34 @@ def test_honest_helpers_are_no_misspelt_callbacks() -> None:
         assert node.names("worker") == ["bank"]
 
 
+class Leaky(GenServer):
+    """Would hide parts of its state if it were a pure machine."""
+
+    def redact(self, value: Any) -> Any:
+        return "***"
+
+
+class Tight(Leaky):
+    """Hides them, by a helper of its own."""
+
+    def format_status(self, value: Any) -> Any:
+        return self.redact(value)
+
+
+class LeakyManager(Event):
+    redact = staticmethod(str)
+
+
+@pytest.mark.parametrize("start", [Leaky, LeakyManager, type("Sub", (Leaky,), {})])
+def test_what_another_behaviour_calls_redact_is_named(start: type) -> None:
+    assert "defines redact" in (wrong := str(start_fault(start)))
+    assert "did you mean format_status?" in wrong
+
+
+def test_a_helper_of_that_name_is_sound() -> None:
+    assert start_fault(Tight) is None
+
+
 @pytest.mark.parametrize(
     "label", ["", " ", "a b", "a/b", "..", ".", "a\x1b[31m", "a\nb", "x" * 201, "\u0435"]
 )

@@ -23,6 +23,7 @@ from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.effects import Cast, Info
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.runs import Run
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.codec import exact
 from ssm_cli.codec.classes import PLAIN, Classes, Inexact
 from ssm_cli.codec.json import unshowable
@@ -39,7 +40,7 @@ from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.recalled import PastError, frameless
 from ssm_cli.runtime.engine.recorder import Acted, Entry
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import redact, write_redacted
+from ssm_cli.runtime.looking.show import behaviour_in, codec_of, redact, write_redacted
 from ssm_cli.runtime.performer.recoding import recode, recode_pool
 from ssm_cli.runtime.performer.system import put_state
 from ssm_cli.runtime.reports import ReportStream, fields
@@ -169,7 +170,11 @@ class PastWriter:
             if name in given:
                 yield given[name]
             elif (kind, name) in OF_USERS:
-                yield self.user(getattr(value, name), cell, spoken=name in SPOKEN)
+                part = getattr(value, name)
+                if name == "message":
+                    yield self.input(part, cell, spoken=name in SPOKEN)
+                else:
+                    yield self.user(part, cell, spoken=name in SPOKEN)
             else:
                 yield self.of(getattr(value, name, None), cell)
 
@@ -191,6 +196,16 @@ class PastWriter:
             self.nodes.append(None)
             self._put(self._known[key], self._written(value, cell, owner, spoken=spoken))
         return ref(self._known[key])
+
+    def input(self, message: Any, cell: Cell | None, *, spoken: bool = False) -> Any:
+        """Write an input; one that waits as bytes is decoded where its worker hides parts of it.
+
+        Of bytes that are no input their number is written.
+        """
+        if type(message) is bytes and type(cell) is WorkerCell and does_hide(behaviour_in(cell)):
+            instead = f"<{len(message):,} bytes>".encode()
+            message = contained(self._world, cell, lambda _: instead, decoded, cell, message)
+        return self.user(message, cell, spoken=spoken)
 
     def _written(self, value: Any, cell: Any, owner: str, *, spoken: bool) -> list[Any]:
         world = self._world
@@ -290,8 +305,7 @@ def exactly(value: Any, cell: WorkerCell | None, spoken: bool) -> list[Any]:
         visible, classes = value, Classes()
     else:
         visible = redact(cell, value)
-        behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
-        facts = facts_of(behaviour)
+        facts = facts_of(behaviour_in(cell))
         classes = Classes(facts.classes, facts.tagged, facts.home)
     text = write_redacted(cell, value) if spoken and cell and type(visible) not in PLAIN else None
     try:
@@ -300,6 +314,11 @@ def exactly(value: Any, cell: WorkerCell | None, spoken: bool) -> list[Any]:
         if text is not None:
             return [forms.TEXT, text]
         return [forms.TEXT, str(visible)[:1000] if cell is None else write_redacted(cell, value)]
+
+
+def decoded(cell: WorkerCell, data: bytes) -> Any:
+    """Return bytes as the input that they are to a worker. User code: see `contained`."""
+    return codec_of(cell).decode(data)
 
 
 def not_written(value: Any, error: BaseException) -> list[Any]:
@@ -311,7 +330,7 @@ def of_world(writer: PastWriter, world: World, _: Cell | None) -> dict[str, Any]
     """Return the fields of a world that are not as they are."""
     queue = [
         writer.add([
-            forms.TUPLE, writer.of(cell), writer.of(kind), writer.user(message, cell),
+            forms.TUPLE, writer.of(cell), writer.of(kind), writer.input(message, cell),
             writer.of(waiter),
         ])
         for cell, kind, message, waiter in world.queue
@@ -348,7 +367,7 @@ def of_extra(writer: PastWriter, extra: Extra, cell: Cell | None) -> dict[str, A
     if type(cell) is not WorkerCell:
         return {"debug": None}
     held = [
-        writer.add([forms.TUPLE, writer.of(kind), writer.user(message, cell), writer.of(waiter)])
+        writer.add([forms.TUPLE, writer.of(kind), writer.input(message, cell), writer.of(waiter)])
         for kind, message, waiter in extra.backlog
     ]
     return {"backlog": writer.add([forms.DEQUE, *held]), "debug": debug_of(writer, extra, cell)}
@@ -361,7 +380,7 @@ def debug_of(writer: PastWriter, extra: Extra, cell: WorkerCell) -> Any:
         return None
     log: EventLog | None = debug.log
     events = [
-        writer.add([forms.TUPLE, one.kind, writer.user(one.value, cell, spoken=True), one.caller])
+        writer.add([forms.TUPLE, one.kind, writer.input(one.value, cell, spoken=True), one.caller])
         for one in log or ()
     ]
     return writer.add([forms.TUPLE, debug.traced, log and log.most, *events])

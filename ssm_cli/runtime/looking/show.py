@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.reasons import Lost
 from ssm_cli.behaviour.state_loop import InState
@@ -21,10 +21,15 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.views import NodeView, State
 
 
+def behaviour_in(cell: WorkerCell) -> Behaviour:
+    """The code of a worker, whether it has started or not."""
+    return behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
+
+
 def codec_of(cell: WorkerCell) -> Codec:
     """The codec of a worker, compiled at its first use."""
     if cell.codec is None:
-        behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
+        behaviour = behaviour_in(cell)
         wanted = cell.spec.options.codec
         cell.codec = codec_for(
             behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
@@ -48,8 +53,7 @@ def shown(world: World, cell: WorkerCell, value: Any) -> str:
 
 def redact(cell: WorkerCell, value: Any) -> Any:
     """A value without what its worker hides. User code: see `redacted`."""
-    behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
-    return redacted_by(behaviour, value)
+    return redacted_by(behaviour_in(cell), value)
 
 
 def write_redacted(cell: WorkerCell, value: Any) -> str:
