@@ -58,7 +58,6 @@ MOST_RECORDS = 1_000_000  # that are remembered; older ones go
 EVERY = (
     256  # records of a worker, of which one is weighed; more of its first, and behind large ones
 )
-UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
 WRITTEN = AsText("")  # an output that is in no journal
 
 

@@ -15,12 +15,12 @@ from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.behaviour.partition import JOINT
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.renames import Renames
-from ssm_cli.errors import StorageDamaged, Unrecovered
+from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again, Answered, Taken
-from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
+from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks, is_tied
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import Brought, Life, is_sent, taken_in, told
+from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Code,
@@ -147,11 +147,6 @@ class Recovered:
         self._read()
 
     def _read(self) -> None:
-        if self._store.last() < self.head.entry:
-            raise StorageDamaged(
-                f"the journal ends at entry {self._store.last()}, and the saved states are of "
-                f"entry {self.head.entry}: entries are missing"
-            )
         for worker in self.head.tailed:
             self._life(worker)
         for number, batch, chain in batches(self._store, self.head):
@@ -188,34 +183,18 @@ class Recovered:
         fill(self._store, self.head, [self.tailed[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...]) -> None:
-        at, first = 0, self.seq + 1
+        at, seq = 0, self.seq + 1
         while at < len(records):
-            count = self._straight(first + at, records, at)
-            if not count:
-                self._one(first + at, records[at])
-            at += count or 1
+            life = None if self._crashes else self._lives.get(getattr(records[at], "worker", ""))
+            count = 0 if life is None else straight_on(life, seq, records, at, self._seen)
+            if count:
+                self.record = max(self.record, *map(number_in, records[at : at + count]))
+            else:
+                self._one(seq, records[at])
+            at, seq = at + (count or 1), seq + (count or 1)
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
-        self.records += len(records)
-        self.seq += len(records)
-
-    def _straight(self, seq: int, records: tuple[Record, ...], at: int) -> int:
-        """Step inputs of one worker that mean nothing to others; return how many."""
-        record = records[at]
-        if type(record) is not Input or self._crashes or is_sent(record):
-            return 0
-        life = self._lives.get(record.worker)
-        if life is None or seq <= life.since:
-            return 0
-        taken: Taken = None if self._seen is None else []
-        before = life.state
-        count = life.straight(seq, records, at, CHECK_EVERY, taken)
-        if count:
-            run = cast("Sequence[Input]", records[at : at + count])
-            self.record = max(self.record, *map(number_in, run))
-            if self._seen is not None and taken is not None:
-                self._seen.heard(seq, run, life, before, taken)
-        return count
+        self.records, self.seq = self.records + len(records), seq - 1
 
     def _one(self, seq: int, record: Record) -> None:
         self.record = max(self.record, number_in(record))
@@ -361,6 +340,22 @@ class Recovered:
     def take_sent(self) -> list[Sent]:
         """Take up what was sent; what waits for a worker that cannot go on goes on waiting."""
         return self.unsent.take(self.troubles)
+
+
+def straight_on(
+    life: Life, seq: int, records: tuple[Record, ...], at: int, seen: Seen | None
+) -> int:
+    """Step inputs of one worker that mean nothing to others; return how many."""
+    record = records[at]
+    if type(record) is not Input or seq <= life.since or is_tied(record):
+        return 0
+    taken: Taken = None if seen is None else []
+    before = life.state
+    count = life.straight(seq, records, at, CHECK_EVERY, taken)
+    if count and seen is not None and taken is not None:
+        run = cast("Sequence[Input]", records[at : at + count])
+        seen.heard(seq, run, life, before, taken)
+    return count
 
 
 def claimed(
