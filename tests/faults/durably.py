@@ -59,6 +59,7 @@ from tests.faults.plainly import MADE, OLD, RENAMED
 from tests.faults.recovery import machine, tree
 from tests.faults.scenarios import crash
 from tests.faults.stage import Own, Scenario, Stage, Utf8
+from tests.faults.storing import Ear
 from tests.faults.ticks import patched
 from tests.runtime.outside_work import adouble, aforever
 
@@ -467,7 +468,7 @@ def what_is_stored(stage: Stage) -> None:
     ])  # fmt: skip
     asked(stage, unclaimed.claim, "a", records.Code(machine="x", place="p"), {}, "here")
     asked(stage, checkpoints.thinned, [*range(10_001)])
-    seen = asked(stage, rebuild.Recovered, store, stage.node.spec, 1, lambda *_: None)
+    seen = asked(stage, rebuild.Recovered, store, stage.node.spec, 1, Ear())
     if isinstance(seen, rebuild.Recovered):
         asked(stage, list, seen.lives())
         asked(stage, lambda: [*seen.tails(0.0)])

@@ -50,7 +50,7 @@ from tests.faults.plainly import OLD
 from tests.faults.recovery import broken, machine, tree
 from tests.faults.scenarios import add, flat
 from tests.faults.stage import Scenario, Stage
-from tests.faults.storing import saved_now_and_then
+from tests.faults.storing import Ear, saved_now_and_then
 from tests.faults.talkers import managers
 from tests.faults.ticks import patched
 
@@ -203,6 +203,7 @@ def rebuilt(stage: Stage) -> None:
     node, store = stage.node, stage.store
     stage.start()
     stage.call("a", b"one")
+    asked(stage, rebuild.Recovered, store, node.spec, seen=Ear())
     stage.stop()
     spec, head = node.spec, stored.head_of(store)
     with patched(rebuild, "head_of", lambda _store: replace(head, entry=99)):
@@ -216,7 +217,7 @@ def rebuilt(stage: Stage) -> None:
     tail = replace(OLD.saved(0.0, 1, (True, OLD.dump((1, "a"))), (), None), tail=((1, record),))
     alone = Supervisor("root", children=spec.children[:1])
     with patched(rebuild, "saved_of", lambda *_: tail):
-        one = asked(stage, rebuild.Recovered, store, alone, 1, lambda *_: None)
+        one = asked(stage, rebuild.Recovered, store, alone, 1, Ear())
         if isinstance(one, rebuild.Recovered):
             asked(stage, one.look)
     if isinstance(one, rebuild.Recovered):

@@ -28,10 +28,7 @@ class Checks:
 
     Attributes:
         again: what runs the code of the worker; its `Life` says.
-        takes_any: whether a state of whatever code is read, if it is one of the code that is here.
     """
-
-    takes_any = False
 
     def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
         self.again = Again()
@@ -107,6 +104,10 @@ class Checks:
         else:
             self.check(seq, record, state, NOTHING)
 
+    def revive(self, data: bytes, by: Code, at: int) -> Any:
+        """Return a state that some code has written up to a record; as `Values.revive`."""
+        return self._values.revive(data, by, at)
+
     def leaves_out(self, error: Unrecovered) -> bool:
         """Return whether a record that cannot be stepped is passed over; here none is."""
         del error
@@ -160,8 +161,6 @@ class Notes(Checks):
         lines: what has come otherwise; without its input where the worker `hides` parts of such.
     """
 
-    takes_any = True
-
     def __init__(self, values: Values, *, hides: bool = False) -> None:
         super().__init__(values, every=1)
         self.lines: list[str] = []
@@ -181,3 +180,10 @@ class Notes(Checks):
             return False
         self.lines.append(f"record {error.record} is left out: {error}")
         return True
+
+    def revive(self, data: bytes, by: Code, at: int) -> Any:
+        """Return a state of whatever code, if it is one of the code that is here."""
+        try:
+            return super().revive(data, by, at)
+        except Unrecovered:
+            return super().revive(data, Code(), at)

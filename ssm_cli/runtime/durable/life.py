@@ -166,11 +166,9 @@ class Life:
 
     def _revived(self, data: bytes, by: Code, at: int) -> Any:
         try:
-            return self._again.revive(self._values.revive, data, by, at)
+            return self._again.revive(self._checks.revive, data, by, at)
         except Unrecovered:
-            if by == Code() or not self._checks.takes_any:
-                raise
-            return self._revived(data, Code(), at)
+            raise
         except BaseException as error:
             what = f"to read its state raises {type(error).__name__}"
             raise self._cannot("migrate", what, error) from error
