@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.commands.routes import (
@@ -22,6 +23,7 @@ from ssm_cli.commands.routes import (
     Route,
 )
 from ssm_cli.commands.verbs import TABLE
+from ssm_cli.errors import MOST_PLACES, is_number
 from ssm_cli.runtime.looking.listing import Branch, Census, Rows
 from ssm_cli.runtime.views import (
     ChildInfo,
@@ -142,3 +144,36 @@ def _names(parts: tuple[bytes, ...], given: list[bytes]) -> dict[str, str]:
 def text_of(word: bytes) -> str:
     """Decode a segment of a path; bytes that are not UTF-8 become escapes."""
     return unquote_to_bytes(word).decode("utf-8", "backslashreplace")
+
+
+def filled(route: Route, names: Iterator[Any]) -> str:
+    """Return the path of a route with the next names in its places.
+
+    >>> filled(BY_EFFECT["get_childspec"], iter(["root/storage", "kv2"]))
+    '/v1/supervisors/root%2Fstorage/children/kv2'
+    """
+    words = route.path.split("/")
+    return "/".join(segment(str(next(names))) if word[:1] == "{" else word for word in words)
+
+
+def segment(name: str) -> str:
+    """Return a name as a segment of a path, or as a value of a query."""
+    return quote(name, safe="", errors="surrogateescape")
+
+
+def query_text(query: Mapping[str, object]) -> str:
+    """Return a query string; what is None is left out."""
+    words = {name: query_word(value) for name, value in query.items() if value is not None}
+    return urlencode(words, errors="surrogateescape")
+
+
+def query_word(value: object) -> str:
+    """Return a value of the query as text; of a number that is refused, no more than that takes.
+
+    >>> query_word(True), query_word("9" * 5_000) == "9" * 41, query_word("0" * 5_000 + "12")
+    ('true', True, '12')
+    """
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(word) <= MOST_PLACES or not is_number(word):
+        return word
+    return word.lstrip("0")[: MOST_PLACES + 1] or "0"

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count
 from typing import Any, Never
-from urllib.parse import quote, urlencode
 
 import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import MOST_PLACES, CallTimeout, NoTree, SsmError, is_number
+from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -25,7 +24,7 @@ from ssm_cli.http.client.answers import (
 from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
-from ssm_cli.http.routes import BY_EFFECT, STOPPED
+from ssm_cli.http.routes import BY_EFFECT, STOPPED, filled, query_text, query_word, segment
 from ssm_cli.runtime.engine.pending import checked_request_id, checked_seconds
 
 GRACE_S = 1.0  # an answer may be this much later than the deadline that the server keeps
@@ -113,8 +112,8 @@ class HttpCalls:
         if stop_on_failure:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
-        target = f"{CALL_PATH.replace('{name}', _quoted(worker))}?timeout={wait_s:g}"
-        target += f"&at={_quoted(_word(self.place))}" if self.place else ""
+        target = f"{CALL_PATH.replace('{name}', segment(worker))}?timeout={wait_s:g}"
+        target += f"&at={segment(query_word(self.place))}" if self.place else ""
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
@@ -195,9 +194,8 @@ class HttpCalls:
         query = dict(zip([query.name for query in route.query], left, strict=False)) | given
         query |= {"at": self.place} if self.place and effect not in NOW_ONLY else {}
         query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
-        words = {name: _word(value) for name, value in query.items() if value is not None}
-        if words:
-            target += f"?{urlencode(words, errors='surrogateescape')}"
+        if asked := query_text(query):
+            target += f"?{asked}"
         return route, target, *next((_content(route, message) for message in left), (b"", TEXT))
 
     def ask(
@@ -272,29 +270,3 @@ def _content(route: Route, message: Any) -> tuple[bytes, str]:
             return message.encode(), TEXT
         case _:
             return msgspec.json.encode(jsonable(message)), JSON
-
-
-def _word(value: object) -> str:
-    """Return a value of the query as text; of a number that is refused, no more than that takes.
-
-    >>> _word(True), _word("9" * 5_000) == "9" * 41, _word("0" * 5_000 + "12"), _word("kv1")
-    ('true', True, '12', 'kv1')
-    """
-    word = str(value).lower() if isinstance(value, bool) else str(value)
-    if len(word) <= MOST_PLACES or not is_number(word):
-        return word
-    return word.lstrip("0")[: MOST_PLACES + 1] or "0"
-
-
-def filled(route: Route, names: Iterator[Any]) -> str:
-    """Return the path of a route with the next names in its places.
-
-    >>> filled(BY_EFFECT["get_childspec"], iter(["root/storage", "kv2"]))
-    '/v1/supervisors/root%2Fstorage/children/kv2'
-    """
-    words = route.path.split("/")
-    return "/".join(_quoted(str(next(names))) if word[:1] == "{" else word for word in words)
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="", errors="surrogateescape")
