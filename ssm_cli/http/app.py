@@ -40,10 +40,9 @@ from ssm_cli.http.calling import (
 )
 from ssm_cli.http.carried import carry, to_carry, whole_name
 from ssm_cli.http.events import Events
-from ssm_cli.http.exchange import JSON, Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import JSON, Answered, Exchange, HttpAnswer, Request, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.refusals import called, refusal_of
-from ssm_cli.http.request import Request
 from ssm_cli.http.requests import About, Requests, with_stopped
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
@@ -59,7 +58,6 @@ STOP_ON_FAILURE = b"ssm-stop-on-failure"
 STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
 DEEP = "it is nested too deeply to be read or shown"
 
-Answered = HttpAnswer | Stream
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,18 +121,14 @@ class App:
             answered = self._other(exchange)
         except Exception as error:  # noqa: BLE001 - a defect must not leave a request unanswered
             return self._failure(exchange, error)
-        if isinstance(answered, HttpAnswer | Stream):
-            return answered
-        return self._later(exchange, answered)
+        return answered if isinstance(answered, Answered) else self._later(exchange, answered)
 
     async def _later(
         self, exchange: Exchange, coming: Coroutine[Any, Any, Answer | Answered]
     ) -> Answered:
         try:
             answered = await coming
-            if isinstance(answered, HttpAnswer | Stream):
-                return answered
-            return self._reply(exchange, answered)
+            return answered if isinstance(answered, Answered) else self._reply(exchange, answered)
         except Exception as error:  # noqa: BLE001 - as in `answer`
             return self._failure(exchange, error)
 

@@ -15,7 +15,7 @@ from typing import Any
 from ssm_cli.commands.routes import Role
 from ssm_cli.http.access import LOOPBACK, Gate
 from ssm_cli.http.app import App, Service
-from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import JSON, Answered, Application, Exchange, HttpAnswer
 from ssm_cli.http.refusals import refused_request
 from ssm_cli.http.requests import About
 from ssm_cli.runtime.node import Node
@@ -67,7 +67,7 @@ class AsgiApp:
             why = f"the body is larger than {self.body_bytes} bytes; split it"
             answer = refused_request(413, why, exchange)
         given = answer or self._app.answer(exchange)
-        if not isinstance(given, HttpAnswer | Stream):
+        if not isinstance(given, Answered):
             given = await given
         await _send(given, send, exchange.method)
 
@@ -87,7 +87,7 @@ class AsgiApp:
         return True
 
 
-async def _send(given: HttpAnswer | Stream, send: Send, method: bytes) -> None:
+async def _send(given: Answered, send: Send, method: bytes) -> None:
     start: dict[str, Any] = {"type": "http.response.start", "status": 200}
     if isinstance(given, HttpAnswer):
         length = (b"content-length", b"%d" % len(given.body))

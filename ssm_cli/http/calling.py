@@ -11,7 +11,6 @@ import msgspec
 
 from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CallError, CallTimeout, QueueFull
-from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending, checked_request_id
@@ -123,12 +122,19 @@ class Calling:
         if self._node.now_s() > asked.end_s:
             return self._late(asked, pending.record)
         ms = round(self._spent_ms(asked), 3)
-        text = value_text(self._node, worker, value)
+        text = self._shown(worker, value)
         shown = text if type(value) is Replayed else self._node.data(worker, value)
         given, number = text_in(asked.data), pending.record
         record = ReplyRecord(1, "reply", worker, given, "replied", text, shown, ms, number)
         self._node.note_asker(number, asked.by)
         return 200, _encode(record)
+
+    def _shown(self, worker: str, value: Any) -> str:
+        """Return an output as the worker's codec writes it; its type if it cannot."""
+        try:
+            return self._node.encode(worker, value).decode("utf-8", "backslashreplace")
+        except CallError as error:
+            return f"<{type(value).__name__} that cannot be shown: {error}>"
 
     def _failed(self, asked: HttpCall, error: CallError, number: int = 0) -> Answer:
         ms = self._spent_ms(asked)
@@ -216,3 +222,24 @@ def _is_kept(pending: Pending) -> bool:
 def text_in(data: bytes) -> str:
     """Return an input as text, for records."""
     return data.decode("utf-8", "backslashreplace")
+
+
+async def outcome(pending: Pending, timeout_s: float | None) -> bool:
+    """Wait until a call has its outcome; False if the time is up first.
+
+    The call itself goes on. Several tasks may wait for the same call.
+    """
+    if pending.done:
+        return True
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    before = pending.notify
+
+    def notify(done: Pending) -> None:
+        if before is not None:
+            before(done)
+        if not future.done():
+            future.set_result(None)
+
+    pending.notify = notify
+    await asyncio.wait({future}, timeout=timeout_s)
+    return pending.done

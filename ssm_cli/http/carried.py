@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.routes import GROUPS, HERE_ONLY, INTO, Route
-from ssm_cli.http.asking import outcome
+from ssm_cli.http.calling import outcome
 from ssm_cli.http.exchange import HttpAnswer
 from ssm_cli.http.routes import BY_EFFECT, filled, query_text
 from ssm_cli.runtime.node import Node

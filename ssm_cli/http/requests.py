@@ -16,10 +16,9 @@ from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import VERB_OF, VERBS
-from ssm_cli.errors import MOST_PLACES, CommandError, QueueFull, whole_number
-from ssm_cli.http.asking import ask_supervisor
-from ssm_cli.http.exchange import HttpAnswer, Stream
-from ssm_cli.http.request import Request
+from ssm_cli.errors import MOST_PLACES, CallTimeout, CommandError, QueueFull, whole_number
+from ssm_cli.http.calling import outcome
+from ssm_cli.http.exchange import Answered, HttpAnswer, Request, Stream
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
 from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.http.slices import array_parts, each_report, finished
@@ -31,6 +30,7 @@ from ssm_cli.runtime.views import ProcessRef
 from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
+REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 _encode = msgspec.json.Encoder().encode
 FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
 WAYS = ((BESIDE, "beside"), (READING, "soon"), (STEPPING | LOOKING, "in_turns"))
@@ -60,17 +60,16 @@ class Requests:
     A method is the handler of the route whose effect has its name. Any other effect is one of the
     tree: of a supervisor, or a method of the node, which gets the names in the path and the query.
 
-    Attributes:
-        is_live: whether a loop serves the tree.
+    Args:
+        is_live: whether a loop serves the tree; one at a place in time is run by its requests.
     """
 
-    is_live = True
-
-    def __init__(self, node: Node, about: About) -> None:
+    def __init__(self, node: Node, about: About, *, is_live: bool = True) -> None:
         self._node = node
         self._about = about
+        self._is_live = is_live
         self._readiness = node.readiness()
-        shape = ShapeRequests(node, about.instance if self.is_live else "")
+        shape = ShapeRequests(node, about.instance if is_live else "")
         self._own = {
             name: getattr(part, name)
             for part, kind in ((self, Requests), (shape, ShapeRequests))
@@ -78,9 +77,7 @@ class Requests:
             if name in BY_EFFECT
         }
 
-    def answer(
-        self, route: Route, request: Request
-    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
+    def answer(self, route: Route, request: Request) -> Answered | Coroutine[Any, Any, Answered]:
         """Return what a route answers, or a coroutine of it; note who has asked for a change."""
         behind = self._node.record
         try:
@@ -89,17 +86,13 @@ class Requests:
             self._node.note_changes(behind, "http")
         return self._noted(behind, found) if isinstance(found, CoroutineType) else found
 
-    async def _noted(
-        self, behind: int, coming: Awaitable[HttpAnswer | Stream]
-    ) -> HttpAnswer | Stream:
+    async def _noted(self, behind: int, coming: Awaitable[Answered]) -> Answered:
         try:
             return await coming
         finally:
             self._node.note_changes(behind, "http")
 
-    def _found(
-        self, route: Route, request: Request
-    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
+    def _found(self, route: Route, request: Request) -> Answered | Coroutine[Any, Any, Answered]:
         at = request.query.pop("at", "")
         if (way := LATER.get(route.effect)) is not None:
             coming = self._node.effects[way](route.effect, **request.query, at=at)
@@ -109,7 +102,7 @@ class Requests:
             return _answer(route, request, past(**request.query, at=at))
         if at and route.method == "GET":
             node = self._node.perform("standing", at, reading=True)
-            return PlacedRequests(node, self._about).answer(route, request)
+            return self._placed(node).answer(route, request)
         if at:
             return self._in_fork(route, request, at)
         own = self._own.get(route.effect)
@@ -118,13 +111,16 @@ class Requests:
             return _later(route, request, found)
         return _answer(route, request, found)
 
-    async def _in_fork(self, route: Route, request: Request, at: str) -> HttpAnswer | Stream:
+    async def _in_fork(self, route: Route, request: Request, at: str) -> Answered:
         """Carry out what changes a fork, and serve it in turns."""
         node = self._node.perform("standing", at, reading=False)
-        found = PlacedRequests(node, self._about).answer(route, request)
-        answer = found if isinstance(found, HttpAnswer | Stream) else await found
+        found = self._placed(node).answer(route, request)
+        answer = found if isinstance(found, Answered) else await found
         said = await self._node.effects["in_turns"]("settle", at=at)
         return with_stopped(answer, said) if isinstance(answer, HttpAnswer) else answer
+
+    def _placed(self, node: Node) -> Requests:
+        return Requests(node, self._about, is_live=False)
 
     def _perform(self, route: Route, request: Request) -> object:
         """Have the tree carry out the effect of a route that needs no handler of its own."""
@@ -136,7 +132,19 @@ class Requests:
         return getattr(self._node, route.effect)(*names, **query)
 
     async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
-        return await ask_supervisor(self._node, effect, supervisor, *args)
+        """Return a supervisor's answer to a request.
+
+        Raises:
+            SupervisorError: it refuses.
+            CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
+        """
+        if not self._is_live:
+            return self._node.perform(effect, supervisor, *args)
+        pending = self._node.meant(supervisor, effect, *args)
+        if not await outcome(pending, REQUEST_S):
+            why = f"did not answer within {REQUEST_S:g} s; it is busy or suspended"
+            raise CallTimeout(f"{supervisor} {why}", worker=supervisor, reason="timeout")
+        return pending.result()
 
     def cast(self, request: Request) -> None:
         """Cast an input, as text or as JSON."""
@@ -292,15 +300,6 @@ class Requests:
         return {"v": 1, "type": "health", "status": "ok"}
 
 
-class PlacedRequests(Requests):
-    """Answers for a tree at a place in time, which no loop serves: it is run by its requests."""
-
-    is_live = False
-
-    async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
-        return self._node.perform(effect, supervisor, *args)
-
-
 def with_stopped(answer: HttpAnswer, said: str) -> HttpAnswer:
     """Return an answer that says why a fork was stopped; as it is, where it was not."""
     if not said:
@@ -315,11 +314,11 @@ def _quarantined(one: Quarantined) -> object:
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
-async def _later(route: Route, request: Request, coming: Awaitable[object]) -> HttpAnswer | Stream:
+async def _later(route: Route, request: Request, coming: Awaitable[object]) -> Answered:
     return _answer(route, request, await coming)
 
 
-def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Stream:
+def _answer(route: Route, request: Request, value: object) -> Answered:
     """Return a value as the answer of a route; `child` is null if its init answered ignore."""
     if isinstance(value, Stream):
         return value
