@@ -75,10 +75,6 @@ class Exchange(msgspec.Struct):
     is_old: bool = False
     expects: bool = False
 
-    def with_body(self, body: bytes) -> Exchange:
-        """Return the same request with another body."""
-        return msgspec.structs.replace(self, body=body)
-
 
 class Request(msgspec.Struct):
     """A request as the handler of a route gets it: path parameters, query and body."""
