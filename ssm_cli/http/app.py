@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ from ssm_cli.simulation.asking import with_futures
 FILES = {"fork": "code", "replay": "code", "shadow": "code", "plan": "tree", "apply": "tree"}
 """The effects that run a file of this computer, and the parameter that names it."""
 MAX_QUERY = 4096  # bytes
+FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
 STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
 DEEP = "it is nested too deeply to be read or shown"
@@ -274,32 +276,31 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
 
 
 def _value(parameter: Query, text: str) -> Any:
-    if parameter.type == "boolean" or parameter.choices == YES_NO:
-        return _flag(parameter, text)
+    """Read a value; a flag, of whatever route, as `yes` or `true`, `no` or `false`."""
     value: Any = text
-    if parameter.type == "integer":
-        value = whole_number(text, most=MOST_INTEGER)
-    elif parameter.type == "number":
-        try:
-            value = msgspec.convert(text, float, strict=False)
-        except msgspec.ValidationError:
-            value = None
-        value = None if value is None or not 0 <= value <= MOST_INTEGER else value
-    if value is None or (parameter.choices and value not in parameter.choices):
-        expected = " or ".join(parameter.choices)
-        expected = expected or f"one {parameter.type} from 0 to {MOST_INTEGER:,}"
+    expected = " or ".join(parameter.choices)
+    if parameter.type == "boolean":
+        value, expected = FLAGS.get(text.lower()), "true or false"
+    elif parameter.choices == YES_NO:
+        is_on = FLAGS.get(text.lower())
+        value = None if is_on is None else YES_NO[not is_on]
+    elif parameter.choices:
+        value = text if text in parameter.choices else None
+    elif parameter.type != "string":
+        expected = f"one {parameter.type} from 0 to {MOST_INTEGER:,}"
+        value = (
+            whole_number(text, most=MOST_INTEGER) if parameter.type == "integer" else _number(text)
+        )
+    if value is None:
         raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
     return value
 
 
-def _flag(parameter: Query, text: str) -> bool | str:
-    """Read a flag, of whatever route: `yes` or `true`, `no` or `false`."""
-    words = {"yes": True, "true": True, "no": False, "false": False}
-    is_on = words.get(text.lower())
-    if is_on is None:
-        expected = "yes or no" if parameter.choices else "true or false"
-        raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
-    return is_on if not parameter.choices else YES_NO[not is_on]
+def _number(text: str) -> float | None:
+    with suppress(msgspec.ValidationError):
+        value = msgspec.convert(text, float, strict=False)
+        return value if 0 <= value <= MOST_INTEGER else None
+    return None
 
 
 def _timeout(query: dict[str, Any]) -> float:

@@ -165,10 +165,6 @@ class Requests:
             message = codec_for("json", None, None).decode(request.body)
         return self._node.publish(request.name, message)
 
-    def groups(self, _request: Request) -> object:
-        """Return the groups that have members."""
-        return Stream(array_parts(iter(self._node.groups())))
-
     def members(self, request: Request) -> object:
         """Return the members of a group."""
         return Stream(array_parts(self._node.each_member(request.name)))
@@ -218,11 +214,6 @@ class Requests:
         """Stop a worker or supervisor in order."""
         reason = request.query.get("reason", "normal")
         self._node.stop_process(request.name, reason, request.query.get("timeout"))
-
-    async def which_children(self, request: Request) -> object:
-        """Return the children of a supervisor."""
-        children = await self._ask_supervisor("which_children", request.name)
-        return Stream(array_parts(iter(children)))
 
     async def start_child(self, request: Request) -> object:
         """Start a child from the spec or label in the body."""
@@ -319,7 +310,12 @@ async def _later(route: Route, request: Request, coming: Awaitable[object]) -> A
 
 
 def _answer(route: Route, request: Request, value: object) -> Answered:
-    """Return a value as the answer of a route; `child` is null if its init answered ignore."""
+    """Return a value as the answer of a route, a list in parts.
+
+    `child` is null if its init answered ignore.
+    """
+    if isinstance(value, list):
+        value = Stream(array_parts(iter(value)))
     if isinstance(value, Stream):
         return value
     names = request.names
