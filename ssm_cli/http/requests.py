@@ -32,17 +32,12 @@ from ssm_cli.supervision.planning import Applied, TreePlan
 MAX_LOG = 10_000
 REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 _encode = msgspec.json.Encoder().encode
-FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
-WAYS = ((BESIDE, "beside"), (READING, "soon"), (STEPPING | LOOKING, "in_turns"))
-LATER = {
-    **dict.fromkeys(FUTURE, "beside"),
-    **{
-        route.effect: way
-        for verbs, way in WAYS
-        for verb in verbs
-        if (route := VERBS[verb].route) is not None
-    },
-}
+WAYS = (
+    (BESIDE.union(verb.name for verb in FUTURE_VERBS), "beside"),
+    (READING, "soon"),
+    (STEPPING | LOOKING, "in_turns"),
+)
+LATER = {r.effect: way for verbs, way in WAYS for v in verbs if (r := VERBS[v].route) is not None}
 """The effects that may take seconds, and how they are carried out while the tree goes on."""
 
 

@@ -29,7 +29,7 @@ from ssm_cli.runtime.engine.pending import checked_request_id, checked_seconds
 
 GRACE_S = 1.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
-CALL_PATH = BY_EFFECT["call"].path
+CALL = BY_EFFECT["call"]
 FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
@@ -105,14 +105,14 @@ class HttpCalls:
         With `stop_on_failure` the server drops the requests behind a call that fails.
         """
         checked_seconds(timeout_s)
-        body, kind = _body(message)
+        body, kind = _content(CALL, message)
         headers = {"content-type": kind}
         if key is not None:
             headers["idempotency-key"] = key
         if stop_on_failure:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
-        target = f"{CALL_PATH.replace('{name}', segment(worker))}?timeout={wait_s:g}"
+        target = f"{filled(CALL, iter([worker]))}?timeout={wait_s:g}"
         target += f"&at={segment(query_word(self.place))}" if self.place else ""
         return self.connection.encoded("POST", target, body, headers)
 
@@ -141,7 +141,9 @@ class HttpCalls:
     ) -> tuple[bytes, Any]:
         """`call_value` for asyncio; `answered` is called with the outcome first."""
         try:
-            answer = await self._acall(worker, message, timeout_s)
+            request = self.call_bytes(worker, message, timeout_s)
+            wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
+            answer = self._reply_of(await self.connection.alone(request, wait_s, worker), worker)
         except SsmError as error:
             if answered is not None:
                 answered(error)
@@ -149,11 +151,6 @@ class HttpCalls:
         if answered is not None:
             answered(answer)
         return answer
-
-    async def _acall(self, worker: str, message: Any, timeout_s: float | None) -> tuple[bytes, Any]:
-        request = self.call_bytes(worker, message, timeout_s)
-        wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
-        return self._reply_of(await self.connection.alone(request, wait_s, worker), worker)
 
     def perform(self, effect: str, *args: Any, wait_s: float | None = 30.0, **given: Any) -> Any:
         """Carry out an effect by its route; return what it answers, None if that is nothing.
@@ -224,13 +221,13 @@ class HttpCalls:
         """Return the answer of a response; raise its failure."""
         self.stopped = response.headers.get(STOPPED, "")
         if response.status >= 400:
-            raise_error(self._failed(response), name, response.status)
+            self.refuse(response, name)
         return decoded(response, answer, self.connection.address.shown)
 
-    def refuse(self, response: Response) -> Never:
-        """Raise the error of a response that is not the stream of reports."""
+    def refuse(self, response: Response, name: str = "") -> Never:
+        """Raise the error of a response that is not what was asked for."""
         if response.status >= 400:
-            raise_error(self._failed(response), "", response.status)
+            raise_error(self._failed(response), name, response.status)
         raise no_tree(response, self.connection.address.shown)
 
     def _failed(self, response: Response) -> dict[str, Any]:
@@ -255,18 +252,10 @@ class HttpCalls:
         return reply.output.encode("utf-8", "surrogateescape"), reply.value
 
 
-def _body(message: Any) -> tuple[bytes, str]:
-    if isinstance(message, bytes):
-        return message, TEXT
-    return msgspec.json.encode(jsonable(message)), JSON
-
-
 def _content(route: Route, message: Any) -> tuple[bytes, str]:
     """Encode the body of a request: an input, a value as JSON, or text."""
-    match route.body:
-        case "input":
-            return _body(message)
-        case "text":
-            return message.encode(), TEXT
-        case _:
-            return msgspec.json.encode(jsonable(message)), JSON
+    if route.body == "text":
+        return message.encode(), TEXT
+    if route.body == "input" and isinstance(message, bytes):
+        return message, TEXT
+    return msgspec.json.encode(jsonable(message)), JSON
