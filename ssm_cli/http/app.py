@@ -115,12 +115,10 @@ class App:
     def answer(self, exchange: Exchange) -> Answered | Awaitable[Answered]:
         """Answer an admitted request; see `Application`."""
         try:
-            if type(exchange.found) is str:
-                called = self._call(exchange)
-                if isinstance(called, tuple):
-                    return self._reply(exchange, called)
-                return self._later(exchange, called)
-            answered = self._other(exchange)
+            is_call = type(exchange.found) is str
+            answered = self._call(exchange) if is_call else self._other(exchange)
+            if isinstance(answered, tuple):
+                return self._reply(exchange, answered)
         except Exception as error:  # noqa: BLE001 - a defect must not leave a request unanswered
             return self._failure(exchange, error)
         return answered if isinstance(answered, Answered) else self._later(exchange, answered)

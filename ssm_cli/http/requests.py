@@ -67,8 +67,8 @@ class Requests:
         shape = ShapeRequests(node, about.instance if is_live else "")
         self._own = {
             name: getattr(part, name)
-            for part, kind in ((self, Requests), (shape, ShapeRequests))
-            for name in vars(kind)
+            for part in (self, shape)
+            for name in vars(type(part))
             if name in BY_EFFECT
         }
 
@@ -231,11 +231,9 @@ class Requests:
 
     async def terminate_child(self, request: Request) -> None:
         """Stop a child; `starts` identifies the process of a dynamic one."""
-        child: str | ProcessRef = request.names["child"]
-        starts = request.query.get("starts")
-        if starts is not None:
-            child = ProcessRef(request.names["child"], starts)
-        await self._ask_supervisor("terminate_child", request.name, child)
+        child, starts = request.names["child"], request.query.get("starts")
+        whom = child if starts is None else ProcessRef(child, starts)
+        await self._ask_supervisor("terminate_child", request.name, whom)
 
     async def info(self, _request: Request) -> object:
         """Return the record that `ssm ls` shows of a tree."""

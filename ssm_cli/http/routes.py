@@ -24,20 +24,8 @@ from ssm_cli.commands.routes import (
 )
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import MOST_PLACES, is_number
+from ssm_cli.runtime import views
 from ssm_cli.runtime.looking.listing import Branch, Census, Rows
-from ssm_cli.runtime.views import (
-    ChildInfo,
-    ChildSpecView,
-    Counts,
-    CrashReport,
-    GroupInfo,
-    Kind,
-    MemberInfo,
-    MemberValue,
-    ProcessRef,
-    Published,
-    Statistics,
-)
 from ssm_cli.supervision.planning import Applied, TreePlan
 
 STOPPED = "ssm-stopped"
@@ -52,7 +40,7 @@ OTHERS: tuple[Route, ...] = (
     Route("GET", "/v1/info", "info", READ, "Name, file, process and counts of the tree.", "Info"),
     Route("GET", "/v1/names", "names", READ,
           "The names of all nodes, or of the children of a supervisor, in start order.",
-          "Names", query=(Query("kind", "string", "only these", get_args(Kind)),
+          "Names", query=(Query("kind", "string", "only these", get_args(views.Kind)),
                           Query("below", "string", "only the children of this supervisor")),
           failures=(404,)),
     Route("POST", "/v1/rows", "rows", READ,
@@ -87,21 +75,23 @@ ROUTES = (*(verb.route for verb in TABLE if verb.route is not None), *OTHERS)
 BY_EFFECT = {route.effect: route for route in ROUTES}
 
 VALUES: dict[str, Any] = {
-    "Statistics": Statistics,
-    "Counts": Counts,
-    "ChildSpec": ChildSpecView,
-    "Children": list[ChildInfo],
+    "Node": views.NodeView,
+    "Names": list[str],
+    "Statistics": views.Statistics,
+    "Counts": views.Counts,
+    "ChildSpec": views.ChildSpecView,
+    "Children": list[views.ChildInfo],
     "Rows": Rows,
     "Branches": list[Branch],
     "Census": Census,
     "Constructors": tuple[Constructor, ...],
-    "Process": ProcessRef | None,
-    "Crashes": list[CrashReport],
-    "Groups": list[GroupInfo],
+    "Process": views.ProcessRef | None,
+    "Crashes": list[views.CrashReport],
+    "Groups": list[views.GroupInfo],
     "GroupNames": list[str],
-    "Members": list[MemberInfo],
-    "MemberValues": list[MemberValue],
-    "Published": Published,
+    "Members": list[views.MemberInfo],
+    "MemberValues": list[views.MemberValue],
+    "Published": views.Published,
     "Plan": TreePlan,
     "Applied": Applied,
 }
