@@ -136,13 +136,19 @@ class App:
 
     def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer | HttpAnswer]:
         """Begin a call of the tree, or of a fork of it, which no loop serves."""
-        service = self._service
+        service, headers = self._service, exchange.headers
         query = query_of(BY_EFFECT["call"], exchange.query) if exchange.query else {}
-        asked = self._asked(exchange, query)
-        place = query.get("at")
-        if not place:
-            return service.calling.call(asked)
-        return self._call_in_fork(exchange, asked, place)
+        key = headers.get(b"idempotency-key")
+        asked = HttpCall(
+            whole_name(service.node, exchange.found, query) if query else exchange.found,
+            exchange.body,
+            _is_json(headers),
+            _timeout(query) if query else DEFAULT_TIMEOUT_S,
+            None if key is None else key.decode("utf-8", "surrogateescape"),
+        )
+        if place := query.get("at"):
+            return self._call_in_fork(exchange, asked, place)
+        return service.calling.call(asked)
 
     async def _call_in_fork(self, exchange: Exchange, asked: HttpCall, place: str) -> HttpAnswer:
         """Call a worker of a fork, which is served in turns."""
@@ -152,17 +158,6 @@ class App:
         said = await node.effects["in_turns"]("settle", at=place)
         answer = called if isinstance(called, tuple) else await called
         return with_stopped(self._reply(exchange, answer), said)
-
-    def _asked(self, exchange: Exchange, query: dict[str, Any]) -> HttpCall:
-        headers = exchange.headers
-        key = headers.get(b"idempotency-key")
-        return HttpCall(
-            whole_name(self._service.node, exchange.found, query) if query else exchange.found,
-            exchange.body,
-            _is_json(headers),
-            _timeout(query) if query else DEFAULT_TIMEOUT_S,
-            None if key is None else key.decode("utf-8", "surrogateescape"),
-        )
 
     @staticmethod
     def _reply(exchange: Exchange, answer: Answer) -> HttpAnswer:

@@ -134,23 +134,16 @@ def _record(
 
 def schemas() -> dict[str, Schema]:
     """Return the schemas of all answers, by name."""
-    text: Schema = {"type": "string"}
-    number: Schema = {"type": "number"}
-    integer: Schema = {"type": "integer"}
+    text, number, integer = ({"type": kind} for kind in ("string", "number", "integer"))
     error: Schema = {
         "type": "object",
         "properties": {"type": text, "message": text, "reason": text, "term": ANYTHING},
         "required": ["type", "message"],
     }
-    reply: dict[str, Schema] = {
-        "worker": text,
-        "input": text,
-        "outcome": {"enum": OUTCOMES},
-        "ms": number,
-    }
-    outcome: dict[str, Schema] = {"output": text, "value": ANYTHING, "error": error}
     known: dict[str, Schema] = {
-        "Reply": _record("reply", reply, outcome),
+        "Reply": _record("reply", {"worker": text, "input": text, "outcome": {"enum": OUTCOMES},
+                                   "ms": number},
+                         {"output": text, "value": ANYTHING, "error": error}),
         "Error": _record("error", {"error": error}),
         "Done": _record("done", {"verb": text}),
         "Child": _record("done", {"verb": text, "child": {"type": ["string", "null"]}}),
