@@ -77,34 +77,35 @@ class Requests:
         behind = self._node.record
         try:
             found = self._found(route, request)
+            if isinstance(found, CoroutineType):
+                return self._later(route, request, found, behind)
+            return _answer(route, request, found)
         finally:
             self._node.note_changes(behind, "http")
-        return self._noted(behind, found) if isinstance(found, CoroutineType) else found
 
-    async def _noted(self, behind: int, coming: Awaitable[Answered]) -> Answered:
+    async def _later(
+        self, route: Route, request: Request, coming: Awaitable[object], behind: int
+    ) -> Answered:
         try:
-            return await coming
+            return _answer(route, request, await coming)
         finally:
             self._node.note_changes(behind, "http")
 
-    def _found(self, route: Route, request: Request) -> Answered | Coroutine[Any, Any, Answered]:
+    def _found(self, route: Route, request: Request) -> object:
+        """Return a value or an answer, or a coroutine of one."""
         at = request.query.pop("at", "")
         if (way := LATER.get(route.effect)) is not None:
-            coming = self._node.effects[way](route.effect, **request.query, at=at)
-            return _later(route, request, coming)
+            return self._node.effects[way](route.effect, **request.query, at=at)
         past = self._node.effects.get(route.effect)
         if past is not None:
-            return _answer(route, request, past(**request.query, at=at))
+            return past(**request.query, at=at)
         if at and route.method == "GET":
             node = self._node.perform("standing", at, reading=True)
             return self._placed(node).answer(route, request)
         if at:
             return self._in_fork(route, request, at)
         own = self._own.get(route.effect)
-        found = self._perform(route, request) if own is None else own(request)
-        if isinstance(found, CoroutineType):
-            return _later(route, request, found)
-        return _answer(route, request, found)
+        return self._perform(route, request) if own is None else own(request)
 
     async def _in_fork(self, route: Route, request: Request, at: str) -> Answered:
         """Carry out what changes a fork, and serve it in turns."""
@@ -298,10 +299,6 @@ def _quarantined(one: Quarantined) -> object:
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
-async def _later(route: Route, request: Request, coming: Awaitable[object]) -> Answered:
-    return _answer(route, request, await coming)
-
-
 def _answer(route: Route, request: Request, value: object) -> Answered:
     """Return a value as the answer of a route, a list in parts.
 
@@ -309,7 +306,7 @@ def _answer(route: Route, request: Request, value: object) -> Answered:
     """
     if isinstance(value, list):
         value = Stream(array_parts(iter(value)))
-    if isinstance(value, Stream):
+    if isinstance(value, Answered):
         return value
     names = request.names
     match route.answer:
