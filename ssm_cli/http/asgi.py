@@ -7,8 +7,6 @@ that on the body is kept here.
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -36,8 +34,8 @@ def asgi_app(
         hosts: the names by which clients may call it.
     """
     roles = {token: Role[role.upper()] for token, role in (tokens or {}).items()}
-    service = Service(node, About(pid=os.getpid(), instance=secrets.token_hex(8)))
-    return AsgiApp(App(service, None if tokens is None else Gate(roles, hosts)))
+    gate = None if tokens is None else Gate(roles, hosts)
+    return AsgiApp(App(Service(node, About()), gate))
 
 
 class AsgiApp:

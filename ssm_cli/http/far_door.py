@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Awaitable, Mapping
 
 import msgspec
@@ -42,7 +40,7 @@ class FarDoor:
     """Answers requests that were carried to a node, of those who may look, and of its parent."""
 
     def __init__(self, node: Node) -> None:
-        service = Service(node, About("", os.getpid(), secrets.token_hex(8)))
+        service = Service(node, About())
         self._apps = {role: App(service, OfRole(role)) for role in (Role.READ, Role.ADMIN)}
 
     async def answer(self, data: bytes, role: Role) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -42,11 +45,11 @@ LATER = {r.effect: way for verbs, way in WAYS for v in verbs if (r := VERBS[v].r
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a tree publishes about itself besides its nodes."""
+    """What a tree publishes about itself besides its nodes; `instance` is of this run of it."""
 
     file: str = ""
-    pid: int = 0
-    instance: str = ""
+    pid: int = msgspec.field(default_factory=os.getpid)
+    instance: str = msgspec.field(default_factory=partial(secrets.token_hex, 8))
 
 
 class Requests:
