@@ -64,6 +64,7 @@ class Series:
 
 Numbers = Sequence[float]
 """Of a node, or of all the others of a kind: a number for each of `FAMILIES`, in their order."""
+Labelled = dict[str, tuple[str, Numbers]]  # by path; with the kind of the node
 ONE, OVER, FAR = ("worker",), ("supervisor",), ("remote",)
 EVERY = (*ONE, *OVER, *FAR)
 BUSY = "Seconds in steps, of a pure step by every 64th"
@@ -102,7 +103,7 @@ class Metrics:
 
     async def exposition(self) -> Parts:
         """Yield the text of all metrics, version 0.0.4 of the format."""
-        seen: dict[str, tuple[str, Numbers]] = {}
+        seen: Labelled = {}
         rest: dict[str, Numbers] = {}
         async for views in rested(each_seen(self._node.listing())):
             for view in views:
@@ -113,9 +114,7 @@ class Metrics:
         async for lines in rested(self._lines(seen, rest)):
             yield "".join(lines).encode()
 
-    def _note(
-        self, view: NodeView, seen: dict[str, tuple[str, Numbers]], rest: dict[str, Numbers]
-    ) -> None:
+    def _note(self, view: NodeView, seen: Labelled, rest: dict[str, Numbers]) -> None:
         kind, numbers, one = view.kind, numbers_of(view), self._series.get(view.path)
         if one is None and len(self._series) < MOST_NODES:
             one = self._series[view.path] = Series(kind)
@@ -126,9 +125,7 @@ class Metrics:
             others = rest.get(kind, (0,) * len(FAMILIES))
             rest[kind] = [f[-1](*both) for f, *both in zip(FAMILIES, others, numbers, strict=True)]
 
-    def _lines(
-        self, seen: dict[str, tuple[str, Numbers]], rest: dict[str, Numbers]
-    ) -> Iterator[str]:
+    def _lines(self, seen: Labelled, rest: dict[str, Numbers]) -> Iterator[str]:
         totals = {label: one.counted() for label, one in self._series.items()}
         of_rest = dict(one.counted() for one in self._rest.values())
         for at, (name, type_, text, kinds, _) in enumerate(FAMILIES):
