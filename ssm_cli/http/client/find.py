@@ -39,10 +39,8 @@ def find(
     if url is not None:
         from ssm_cli.http.client.logins import token_for  # noqa: PLC0415 - for TCP only
 
-        address = address_of(url)
-        return HttpNode(address, token_for(address, environ))
-    wanted = name or environ.get("SSM_NAME")
-    if wanted:
+        return HttpNode(where := address_of(url), token_for(where, environ))
+    if wanted := name or environ.get("SSM_NAME"):
         return _named(wanted, environ)
     running = places.names(environ)
     if len(running) != 1 or not _alive(running[0], environ):
