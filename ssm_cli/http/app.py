@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,9 @@ from ssm_cli.http.calling import (
 )
 from ssm_cli.http.carried import carry, to_carry, whole_name
 from ssm_cli.http.events import Events
-from ssm_cli.http.exchange import JSON, Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import JSON, Answered, Exchange, HttpAnswer, Request, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.refusals import called, refusal_of
-from ssm_cli.http.request import Request
 from ssm_cli.http.requests import About, Requests, with_stopped
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
@@ -55,11 +55,11 @@ from ssm_cli.simulation.asking import with_futures
 FILES = {"fork": "code", "replay": "code", "shadow": "code", "plan": "tree", "apply": "tree"}
 """The effects that run a file of this computer, and the parameter that names it."""
 MAX_QUERY = 4096  # bytes
+FLAGS = {"yes": True, "true": True, "no": False, "false": False}
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
 STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
 DEEP = "it is nested too deeply to be read or shown"
 
-Answered = HttpAnswer | Stream
 _encode = msgspec.json.Encoder().encode
 
 
@@ -115,26 +115,20 @@ class App:
     def answer(self, exchange: Exchange) -> Answered | Awaitable[Answered]:
         """Answer an admitted request; see `Application`."""
         try:
-            if type(exchange.found) is str:
-                called = self._call(exchange)
-                if isinstance(called, tuple):
-                    return self._reply(exchange, called)
-                return self._later(exchange, called)
-            answered = self._other(exchange)
+            is_call = type(exchange.found) is str
+            answered = self._call(exchange) if is_call else self._other(exchange)
+            if isinstance(answered, tuple):
+                return self._reply(exchange, answered)
         except Exception as error:  # noqa: BLE001 - a defect must not leave a request unanswered
             return self._failure(exchange, error)
-        if isinstance(answered, HttpAnswer | Stream):
-            return answered
-        return self._later(exchange, answered)
+        return answered if isinstance(answered, Answered) else self._later(exchange, answered)
 
     async def _later(
         self, exchange: Exchange, coming: Coroutine[Any, Any, Answer | Answered]
     ) -> Answered:
         try:
             answered = await coming
-            if isinstance(answered, HttpAnswer | Stream):
-                return answered
-            return self._reply(exchange, answered)
+            return answered if isinstance(answered, Answered) else self._reply(exchange, answered)
         except Exception as error:  # noqa: BLE001 - as in `answer`
             return self._failure(exchange, error)
 
@@ -142,13 +136,19 @@ class App:
 
     def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer | HttpAnswer]:
         """Begin a call of the tree, or of a fork of it, which no loop serves."""
-        service = self._service
+        service, headers = self._service, exchange.headers
         query = query_of(BY_EFFECT["call"], exchange.query) if exchange.query else {}
-        asked = self._asked(exchange, query)
-        place = query.get("at")
-        if not place:
-            return service.calling.call(asked)
-        return self._call_in_fork(exchange, asked, place)
+        key = headers.get(b"idempotency-key")
+        asked = HttpCall(
+            whole_name(service.node, exchange.found, query) if query else exchange.found,
+            exchange.body,
+            _is_json(headers),
+            _timeout(query) if query else DEFAULT_TIMEOUT_S,
+            None if key is None else key.decode("utf-8", "surrogateescape"),
+        )
+        if place := query.get("at"):
+            return self._call_in_fork(exchange, asked, place)
+        return service.calling.call(asked)
 
     async def _call_in_fork(self, exchange: Exchange, asked: HttpCall, place: str) -> HttpAnswer:
         """Call a worker of a fork, which is served in turns."""
@@ -158,17 +158,6 @@ class App:
         said = await node.effects["in_turns"]("settle", at=place)
         answer = called if isinstance(called, tuple) else await called
         return with_stopped(self._reply(exchange, answer), said)
-
-    def _asked(self, exchange: Exchange, query: dict[str, Any]) -> HttpCall:
-        headers = exchange.headers
-        key = headers.get(b"idempotency-key")
-        return HttpCall(
-            whole_name(self._service.node, exchange.found, query) if query else exchange.found,
-            exchange.body,
-            _is_json(headers),
-            _timeout(query) if query else DEFAULT_TIMEOUT_S,
-            None if key is None else key.decode("utf-8", "surrogateescape"),
-        )
 
     @staticmethod
     def _reply(exchange: Exchange, answer: Answer) -> HttpAnswer:
@@ -280,32 +269,31 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
 
 
 def _value(parameter: Query, text: str) -> Any:
-    if parameter.type == "boolean" or parameter.choices == YES_NO:
-        return _flag(parameter, text)
+    """Read a value; a flag, of whatever route, as `yes` or `true`, `no` or `false`."""
     value: Any = text
-    if parameter.type == "integer":
-        value = whole_number(text, most=MOST_INTEGER)
-    elif parameter.type == "number":
-        try:
-            value = msgspec.convert(text, float, strict=False)
-        except msgspec.ValidationError:
-            value = None
-        value = None if value is None or not 0 <= value <= MOST_INTEGER else value
-    if value is None or (parameter.choices and value not in parameter.choices):
-        expected = " or ".join(parameter.choices)
-        expected = expected or f"one {parameter.type} from 0 to {MOST_INTEGER:,}"
+    expected = " or ".join(parameter.choices)
+    if parameter.type == "boolean":
+        value, expected = FLAGS.get(text.lower()), "true or false"
+    elif parameter.choices == YES_NO:
+        is_on = FLAGS.get(text.lower())
+        value = None if is_on is None else YES_NO[not is_on]
+    elif parameter.choices:
+        value = text if text in parameter.choices else None
+    elif parameter.type != "string":
+        expected = f"one {parameter.type} from 0 to {MOST_INTEGER:,}"
+        value = (
+            whole_number(text, most=MOST_INTEGER) if parameter.type == "integer" else _number(text)
+        )
+    if value is None:
         raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
     return value
 
 
-def _flag(parameter: Query, text: str) -> bool | str:
-    """Read a flag, of whatever route: `yes` or `true`, `no` or `false`."""
-    words = {"yes": True, "true": True, "no": False, "false": False}
-    is_on = words.get(text.lower())
-    if is_on is None:
-        expected = "yes or no" if parameter.choices else "true or false"
-        raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
-    return is_on if not parameter.choices else YES_NO[not is_on]
+def _number(text: str) -> float | None:
+    with suppress(msgspec.ValidationError):
+        value = msgspec.convert(text, float, strict=False)
+        return value if 0 <= value <= MOST_INTEGER else None
+    return None
 
 
 def _timeout(query: dict[str, Any]) -> float:

@@ -7,15 +7,13 @@ that on the body is kept here.
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from ssm_cli.commands.routes import Role
 from ssm_cli.http.access import LOOPBACK, Gate
 from ssm_cli.http.app import App, Service
-from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import JSON, Answered, Application, Exchange, HttpAnswer
 from ssm_cli.http.refusals import refused_request
 from ssm_cli.http.requests import About
 from ssm_cli.runtime.node import Node
@@ -36,8 +34,8 @@ def asgi_app(
         hosts: the names by which clients may call it.
     """
     roles = {token: Role[role.upper()] for token, role in (tokens or {}).items()}
-    service = Service(node, About(pid=os.getpid(), instance=secrets.token_hex(8)))
-    return AsgiApp(App(service, None if tokens is None else Gate(roles, hosts)))
+    gate = None if tokens is None else Gate(roles, hosts)
+    return AsgiApp(App(Service(node, About()), gate))
 
 
 class AsgiApp:
@@ -67,7 +65,7 @@ class AsgiApp:
             why = f"the body is larger than {self.body_bytes} bytes; split it"
             answer = refused_request(413, why, exchange)
         given = answer or self._app.answer(exchange)
-        if not isinstance(given, HttpAnswer | Stream):
+        if not isinstance(given, Answered):
             given = await given
         await _send(given, send, exchange.method)
 
@@ -87,7 +85,7 @@ class AsgiApp:
         return True
 
 
-async def _send(given: HttpAnswer | Stream, send: Send, method: bytes) -> None:
+async def _send(given: Answered, send: Send, method: bytes) -> None:
     start: dict[str, Any] = {"type": "http.response.start", "status": 200}
     if isinstance(given, HttpAnswer):
         length = (b"content-length", b"%d" % len(given.body))

@@ -11,7 +11,6 @@ import msgspec
 
 from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CallError, CallTimeout, QueueFull
-from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending, checked_request_id
@@ -49,7 +48,6 @@ class HttpCall(msgspec.Struct):
         timeout_s: how long to wait for the outcome.
         key: the `Idempotency-Key`; a retry with the same key is not stepped again.
         begun_s: when it was asked for.
-        by: who asked, for the history.
     """
 
     worker: str
@@ -58,19 +56,11 @@ class HttpCall(msgspec.Struct):
     timeout_s: float = DEFAULT_TIMEOUT_S
     key: str | None = None
     begun_s: float = 0.0
-    by: str = "http"
 
     @property
     def end_s(self) -> float:
         """When its time is over."""
         return self.begun_s + self.timeout_s
-
-
-class Remembered(msgspec.Struct):
-    """A call that may be retried: its input and its outcome."""
-
-    data: bytes
-    pending: Pending
 
 
 _encode = msgspec.json.Encoder().encode
@@ -82,7 +72,7 @@ class Calling:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._waiting: set[asyncio.Task[None]] = set()
-        self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[bytes, Pending]] = OrderedDict()
         self.calls = 0
         self.call_seconds = 0.0
 
@@ -123,17 +113,24 @@ class Calling:
         if self._node.now_s() > asked.end_s:
             return self._late(asked, pending.record)
         ms = round(self._spent_ms(asked), 3)
-        text = value_text(self._node, worker, value)
+        text = self._shown(worker, value)
         shown = text if type(value) is Replayed else self._node.data(worker, value)
         given, number = text_in(asked.data), pending.record
         record = ReplyRecord(1, "reply", worker, given, "replied", text, shown, ms, number)
-        self._node.note_asker(number, asked.by)
+        self._node.note_asker(number, "http")
         return 200, _encode(record)
+
+    def _shown(self, worker: str, value: Any) -> str:
+        """Return an output as the worker's codec writes it; its type if it cannot."""
+        try:
+            return self._node.encode(worker, value).decode("utf-8", "backslashreplace")
+        except CallError as error:
+            return f"<{type(value).__name__} that cannot be shown: {error}>"
 
     def _failed(self, asked: HttpCall, error: CallError, number: int = 0) -> Answer:
         ms = self._spent_ms(asked)
         failed = failed_reply_record(asked.worker, text_in(asked.data), error, ms, number=number)
-        self._node.note_asker(number, asked.by)
+        self._node.note_asker(number, "http")
         return status_of(error), _encode(failed)
 
     def _spent_ms(self, asked: HttpCall) -> float:
@@ -155,15 +152,15 @@ class Calling:
             raise HttpError(400, "the Idempotency-Key is empty; leave it out, or give one")
         checked_request_id(key, asked.worker)
         place = (self._node.id_of(asked.worker) or asked.worker, key)
-        known = self._kept.get(place)
-        if known is not None:
-            if known.data != asked.data:
+        if place in self._kept:
+            data, pending = self._kept[place]
+            if data != asked.data:
                 text = f"the Idempotency-Key {key} belongs to another input of {asked.worker}"
                 raise HttpError(422, f"{text}; use a new key for a new call")
-            if _is_kept(known.pending):
-                return known.pending
+            if _is_kept(pending):
+                return pending
         pending = self._begin(asked)
-        self._kept[place] = Remembered(asked.data, pending)
+        self._kept[place] = asked.data, pending
         if len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
         return pending
@@ -216,3 +213,24 @@ def _is_kept(pending: Pending) -> bool:
 def text_in(data: bytes) -> str:
     """Return an input as text, for records."""
     return data.decode("utf-8", "backslashreplace")
+
+
+async def outcome(pending: Pending, timeout_s: float | None) -> bool:
+    """Wait until a call has its outcome; False if the time is up first.
+
+    The call itself goes on. Several tasks may wait for the same call.
+    """
+    if pending.done:
+        return True
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    before = pending.notify
+
+    def notify(done: Pending) -> None:
+        if before is not None:
+            before(done)
+        if not future.done():
+            future.set_result(None)
+
+    pending.notify = notify
+    await asyncio.wait({future}, timeout=timeout_s)
+    return pending.done

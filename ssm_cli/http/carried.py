@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import msgspec
 
 from ssm_cli.commands.routes import GROUPS, HERE_ONLY, INTO, Route
-from ssm_cli.http.asking import outcome
+from ssm_cli.http.calling import outcome
 from ssm_cli.http.exchange import HttpAnswer
-from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.http.routes import BY_EFFECT, filled, query_text
 from ssm_cli.runtime.node import Node
 
 WAIT_S = 10.0  # for an answer
@@ -59,9 +58,7 @@ def to_carry(
             child, given[key] = far
     if not child:
         return None
-    words = route.path.split("/")
-    path = "/".join(quote(names[w[1:-1]], safe="") if w[:1] == "{" else w for w in words)
-    return child, Carried(route.method, path, urlencode({k: _word(v) for k, v in query.items()}))
+    return child, Carried(route.method, filled(route, iter(names.values())), query_text(query))
 
 
 def whole_name(node: Node, name: str, query: dict[str, Any]) -> str:
@@ -71,22 +68,17 @@ def whole_name(node: Node, name: str, query: dict[str, Any]) -> str:
     return name if not child or (far is not None and far[0] == child) else f"{child}.{name}"
 
 
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def told_by(child: str, path: str, data: bytes) -> CarriedAnswer:
     """Return the answer of a remote child; an error and how to ask again say whose it is."""
     answer = msgspec.json.decode(data, type=CarriedAnswer)
-    again = path == BY_EFFECT["fuzz"].path
-    if answer.status < 400 and not again:
+    if answer.status < 400 and path != BY_EFFECT["fuzz"].path:
         return answer
     record = msgspec.json.decode(answer.body)
     if answer.status < 400:
         verb, _, asked = record["replay"].partition(" ")
         record["replay"] = f"{verb} {child}.{asked}"
-        return CarriedAnswer(answer.status, msgspec.json.encode(record), answer.kind)
-    record["error"]["message"] = f"{child}: {record['error']['message']}"
+    else:
+        record["error"]["message"] = f"{child}: {record['error']['message']}"
     return CarriedAnswer(answer.status, msgspec.json.encode(record), answer.kind)
 
 

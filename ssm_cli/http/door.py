@@ -109,16 +109,12 @@ class Door:
         if client.family != socket.AF_UNIX:
             with contextlib.suppress(OSError):  # it has gone already
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not self._has_place(client):
+        if client.fileno() >= self._most and not self._take_place():
             client.close()  # there is no time to say why
             return
         task = self.loop.create_task(self._greet(client, is_full=self._is_full()))
         self._greetings[task] = None
         task.add_done_callback(self._greeted)
-
-    def _has_place(self, client: socket.socket) -> bool:
-        """Return whether there is a descriptor for a client, perhaps as another gives way."""
-        return client.fileno() < self._most or self._take_place()
 
     @property
     def _most(self) -> int:
@@ -130,12 +126,16 @@ class Door:
 
     def _take_place(self) -> bool:
         """Let a client give way, the first of all doors; return whether one did."""
-        able = (door for door in self._doors if door.can_spare())
-        first = {door: turn for door in able if (turn := door.first_turn())}
+        first = {door: turn for door in self._doors if (turn := door.first_turn())}
         return min(first, key=first.__getitem__, default=self).give_way(1) > 0
 
     def first_turn(self) -> Turn | None:
-        """Return the turn of the client that gives way first; None where none does."""
+        """Return the turn of the client that gives way first, also to one of another door.
+
+        None where none does.
+        """
+        if self._is_owners and len(self.state.connections) <= KEPT_FOR_OWNER:
+            return None
         if self._is_greeting:
             return (0, 0.0, 0.0)
         return min((c.turn for c in self.state.connections if c.turn[0]), default=None)
@@ -144,10 +144,6 @@ class Door:
     def _is_greeting(self) -> bool:
         """Whether there is a client that has not shaken hands yet."""
         return self._context is not None and bool(self._greetings)
-
-    def can_spare(self) -> bool:
-        """Return whether a client may give way to any newcomer, also of another door."""
-        return not self._is_owners or len(self.state.connections) > KEPT_FOR_OWNER
 
     def _is_full(self) -> bool:
         """Return whether there is no room for one more, though others give way."""

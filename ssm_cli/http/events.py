@@ -75,7 +75,9 @@ class Events:
         if len(self._readers) >= MAX_READERS:
             return  # others have come since
         news, batches = asyncio.Event(), 0
-        self._join(news)
+        self._readers.add(news)
+        if self._unsubscribe is None:
+            self._unsubscribe = self._node.subscribe(self._on_report)
         try:
             yield b": follow\n\n"
             while True:
@@ -97,7 +99,10 @@ class Events:
                 yield await self._ping_unless(news)
                 await asyncio.sleep(PAUSE_S)
         finally:
-            self._leave(news)
+            self._readers.discard(news)
+            if not self._readers:
+                self._unsubscribe()
+                self._unsubscribe = None
 
     def _batch(self, reports: Sequence[Report]) -> tuple[bytes, int]:
         """Return the next events, and the number of the last report in them."""
@@ -119,17 +124,6 @@ class Events:
         except TimeoutError:
             return b": ping\n\n"
         return b""
-
-    def _join(self, news: asyncio.Event) -> None:
-        self._readers.add(news)
-        if self._unsubscribe is None:
-            self._unsubscribe = self._node.subscribe(self._on_report)
-
-    def _leave(self, news: asyncio.Event) -> None:
-        self._readers.discard(news)
-        if not self._readers and self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
 
     def _on_report(self, _report: Report) -> None:
         """Wake the readers; called from inside the node."""

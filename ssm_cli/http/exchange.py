@@ -1,4 +1,4 @@
-"""What passes between a connection and the application: a request, and its answer."""
+"""What passes between a connection, the application and a handler: a request, and its answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Protocol
 
 import msgspec
+
+from ssm_cli.http.statuses import HttpError
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -40,6 +42,9 @@ class Stream(msgspec.Struct):
     follows: bool = False
 
 
+Answered = HttpAnswer | Stream
+
+
 class Exchange(msgspec.Struct):
     """A request, and what is known of its answer.
 
@@ -70,9 +75,27 @@ class Exchange(msgspec.Struct):
     is_old: bool = False
     expects: bool = False
 
-    def with_body(self, body: bytes) -> Exchange:
-        """Return the same request with another body."""
-        return msgspec.structs.replace(self, body=body)
+
+class Request(msgspec.Struct):
+    """A request as the handler of a route gets it: path parameters, query and body."""
+
+    names: dict[str, str]
+    query: dict[str, Any]
+    body: bytes = b""
+    is_json: bool = False
+
+    @property
+    def name(self) -> str:
+        """The worker, supervisor or node in the path."""
+        return self.names["name"]
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        try:
+            return self.body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise HttpError(400, f"the body is no UTF-8: {error}") from error
 
 
 class Application(Protocol):
@@ -82,6 +105,6 @@ class Application(Protocol):
         """Look at a request without its body; return a refusal, or None to go on."""
         ...
 
-    def answer(self, exchange: Exchange) -> HttpAnswer | Stream | Awaitable[HttpAnswer | Stream]:
+    def answer(self, exchange: Exchange) -> Answered | Awaitable[Answered]:
         """Answer a request, in the order of the requests of its connection."""
         ...

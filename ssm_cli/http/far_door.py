@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Awaitable, Mapping
 
 import msgspec
@@ -14,7 +12,7 @@ from ssm_cli.errors import SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.app import App, Service
 from ssm_cli.http.carried import Carried, CarriedAnswer
-from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import Answered, Exchange, HttpAnswer
 from ssm_cli.http.requests import About
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.node import Node
@@ -42,7 +40,7 @@ class FarDoor:
     """Answers requests that were carried to a node, of those who may look, and of its parent."""
 
     def __init__(self, node: Node) -> None:
-        service = Service(node, About("", os.getpid(), secrets.token_hex(8)))
+        service = Service(node, About())
         self._apps = {role: App(service, OfRole(role)) for role in (Role.READ, Role.ADMIN)}
 
     async def answer(self, data: bytes, role: Role) -> bytes:
@@ -54,7 +52,7 @@ class FarDoor:
         app, method, path = self._apps[role], asked.method.encode(), asked.path.encode()
         headers = {b"content-type": asked.kind.encode()}
         exchange = Exchange(method, path, asked.query.encode(), headers, asked.body)
-        found: HttpAnswer | Stream | None = app.admit(exchange)
+        found: Answered | None = app.admit(exchange)
         if found is None:
             if type(exchange.found) is str or exchange.found[0].effect in HERE_ONLY:
                 return _refusal(400, f"{asked.path} is not carried to another computer")
@@ -63,7 +61,7 @@ class FarDoor:
         return await _whole(found)
 
 
-async def _whole(found: HttpAnswer | Stream) -> bytes:
+async def _whole(found: Answered) -> bytes:
     if isinstance(found, HttpAnswer):
         answer = CarriedAnswer(found.status, found.body)
     else:

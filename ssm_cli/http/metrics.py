@@ -6,7 +6,8 @@ the tree runs, also when it is gone or starts anew; what all others count is add
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import add
 
 import msgspec
 
@@ -37,51 +38,55 @@ class Counter(msgspec.Struct):
         self.last = now
 
 
-class Series(msgspec.Struct):
+class Series:
     """What a node, or all the others of a kind, have counted."""
 
-    kind: str
-    steps: Counter
-    busy_s: Counter
-    restarts: Counter
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.counters = [Counter() for _ in range(COUNTERS)]
 
     def follow(self, view: NodeView) -> None:
         """Follow the counters of a node; one with less than before is another by that name."""
-        anew = view.steps < self.steps.last or view.restarts < self.restarts.last
-        busy_s = view.busy_s if anew else max(view.busy_s, self.busy_s.last)  # it is an estimate
-        self.steps.follow(view.steps, anew=anew)
-        self.busy_s.follow(busy_s, anew=anew)
-        self.restarts.follow(view.restarts, anew=anew)
+        steps, busy_s, restarts = (counter.last for counter in self.counters)
+        anew = view.steps < steps or view.restarts < restarts
+        busy_s = view.busy_s if anew else max(view.busy_s, busy_s)  # it is an estimate
+        self.take((view.steps, busy_s, view.restarts), anew=anew)
+
+    def take(self, numbers: Numbers, *, anew: bool = False) -> None:
+        """Add what the sources have counted since they were read last."""
+        for counter, now in zip(self.counters, numbers, strict=False):
+            counter.follow(now, anew=anew)
+
+    def counted(self) -> tuple[str, Numbers]:
+        """Return its kind and its totals."""
+        return self.kind, [counter.total for counter in self.counters]
 
 
-class Gauges(msgspec.Struct):
-    """How a node, or all the others of a kind, stand; and what these others have counted."""
-
-    kind: str
-    queue: int = 0
-    running: int = 0
-    budget: int = 0
-    steps: int = 0
-    busy_s: float = 0.0
-    restarts: int = 0
-    age_s: float = 0.0
-    epoch: int = 0
-
-    def add(self, view: NodeView) -> None:
-        """Add a node."""
-        self.queue += view.queue
-        self.running += view.state in ("running", "suspended")
-        self.budget += view.budget_left or 0
-        self.steps += view.steps
-        self.busy_s += view.busy_s
-        self.restarts += view.restarts
-        self.age_s = max(self.age_s, view.age_s or 0.0)
-        self.epoch = max(self.epoch, view.epoch)
+Numbers = Sequence[float]
+"""Of a node, or of all the others of a kind: a number for each of `FAMILIES`, in their order."""
+Labelled = dict[str, tuple[str, Numbers]]  # by path; with the kind of the node
+ONE, OVER, FAR = ("worker",), ("supervisor",), ("remote",)
+EVERY = (*ONE, *OVER, *FAR)
+BUSY = "Seconds in steps, of a pure step by every 64th"
+FAMILIES: tuple[tuple[str, str, str, tuple[str, ...], Callable[[float, float], float]], ...] = (
+    ("ssm_steps_total", "counter", "Steps", ONE, add),
+    ("ssm_step_seconds_total", "counter", BUSY, ONE, add),
+    ("ssm_restarts_total", "counter", "Restarts", EVERY, add),
+    ("ssm_queue_depth", "gauge", "Inputs waiting", ONE, add),
+    ("ssm_running", "gauge", "1 if it runs", EVERY, add),
+    ("ssm_budget_left", "gauge", "Restarts left in period", OVER, add),
+    ("ssm_link_age_seconds", "gauge", "Since the last sign of life", FAR, max),
+    ("ssm_epoch", "gauge", "Which life of a remote child", FAR, max),
+)
+"""Name, type, text, the kinds of nodes that have it, and what those of many come to."""
+COUNTERS = 3  # ... which are the first
 
 
-def new_series(kind: str) -> Series:
-    """Return a series that has counted nothing."""
-    return Series(kind, Counter(), Counter(), Counter())
+def numbers_of(view: NodeView) -> Numbers:
+    """Return the numbers of a node."""
+    is_up = view.state in ("running", "suspended")
+    left, age_s = view.budget_left or 0, view.age_s or 0.0
+    return view.steps, view.busy_s, view.restarts, view.queue, is_up, left, age_s, view.epoch
 
 
 class Metrics:
@@ -98,62 +103,40 @@ class Metrics:
 
     async def exposition(self) -> Parts:
         """Yield the text of all metrics, version 0.0.4 of the format."""
-        gauges: dict[str, Gauges] = {}
-        rest: dict[str, Gauges] = {}
+        seen: Labelled = {}
+        rest: dict[str, Numbers] = {}
         async for views in rested(each_seen(self._node.listing())):
             for view in views:
                 if view is not None:
-                    self._note(view, gauges, rest)
-        for kind, others in rest.items():
-            one = self._rest.setdefault(kind, new_series(kind))
-            one.steps.follow(others.steps)
-            one.busy_s.follow(others.busy_s)
-            one.restarts.follow(others.restarts)
-        async for lines in rested(self._lines(gauges, rest)):
+                    self._note(view, seen, rest)
+        for kind, numbers in rest.items():
+            self._rest.setdefault(kind, Series(kind)).take(numbers)
+        async for lines in rested(self._lines(seen, rest)):
             yield "".join(lines).encode()
 
-    def _note(self, view: NodeView, gauges: dict[str, Gauges], rest: dict[str, Gauges]) -> None:
-        one = self._series.get(view.path)
+    def _note(self, view: NodeView, seen: Labelled, rest: dict[str, Numbers]) -> None:
+        kind, numbers, one = view.kind, numbers_of(view), self._series.get(view.path)
         if one is None and len(self._series) < MOST_NODES:
-            one = self._series[view.path] = new_series(view.kind)
-        if one is None:
-            rest.setdefault(view.kind, Gauges(view.kind)).add(view)
-        else:
+            one = self._series[view.path] = Series(kind)
+        if one is not None:
             one.follow(view)
-            gauges.setdefault(view.path, Gauges(view.kind)).add(view)
+            seen[view.path] = kind, numbers
+        else:
+            others = rest.get(kind, (0,) * len(FAMILIES))
+            rest[kind] = [f[-1](*both) for f, *both in zip(FAMILIES, others, numbers, strict=True)]
 
-    def _lines(self, gauges: dict[str, Gauges], rest: dict[str, Gauges]) -> Iterator[str]:
-        remote = ("remote",)
-        worker, supervisor, every = ("worker",), ("supervisor",), ("worker", "supervisor", "remote")
-        busy = "Seconds in steps, of a pure step by every 64th"
-        counters = (
-            ("ssm_steps_total", "Steps", "steps", worker),
-            ("ssm_step_seconds_total", busy, "busy_s", worker),
-            ("ssm_restarts_total", "Restarts", "restarts", every),
-        )
-        for name, text, field, kinds in counters:
-            yield head(name, text, "counter")
-            for label, one in self._series.items():
-                if one.kind in kinds:
-                    yield sample(name, label, getattr(one, field).total)
-            totals = [getattr(o, field).total for o in self._rest.values() if o.kind in kinds]
-            if totals:
-                yield sample(name, self._other(), sum(totals))
-        standing = (
-            ("ssm_queue_depth", "Inputs waiting", "queue", worker),
-            ("ssm_running", "1 if it runs", "running", every),
-            ("ssm_budget_left", "Restarts left in period", "budget", supervisor),
-            ("ssm_link_age_seconds", "Since the last sign of life", "age_s", remote),
-            ("ssm_epoch", "Which life of a remote child", "epoch", remote),
-        )
-        for name, text, field, kinds in standing:
-            yield head(name, text, "gauge")
-            for label, node in gauges.items():
-                if node.kind in kinds:
-                    yield sample(name, label, getattr(node, field))
-            numbers = [getattr(others, field) for k, others in rest.items() if k in kinds]
-            if numbers:
-                yield sample(name, self._other(), sum(numbers))
+    def _lines(self, seen: Labelled, rest: dict[str, Numbers]) -> Iterator[str]:
+        totals = {label: one.counted() for label, one in self._series.items()}
+        of_rest = dict(one.counted() for one in self._rest.values())
+        for at, (name, type_, text, kinds, _) in enumerate(FAMILIES):
+            yield head(name, text, type_)
+            nodes, others = (totals, of_rest) if at < COUNTERS else (seen, rest)
+            for label, (kind, numbers) in nodes.items():
+                if kind in kinds:
+                    yield sample(name, label, numbers[at])
+            left = [numbers[at] for kind, numbers in others.items() if kind in kinds]
+            if left:
+                yield sample(name, self._other(), sum(left))
         yield from self._of_tree()
 
     def _of_tree(self) -> Iterator[str]:

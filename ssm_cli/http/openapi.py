@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -11,7 +11,6 @@ from ssm_cli.commands.routes import INTO, MOST_INTEGER, PLACE, Role, Route
 from ssm_cli.http.events import ID_PATTERN
 from ssm_cli.http.routes import ROUTES, VALUES
 from ssm_cli.runtime.engine.pending import MAX_REQUEST_CHARACTERS
-from ssm_cli.runtime.views import Kind, State
 
 Schema = dict[str, Any]
 VERSION = "1"  # of the interface: the `v1` in its paths
@@ -135,23 +134,16 @@ def _record(
 
 def schemas() -> dict[str, Schema]:
     """Return the schemas of all answers, by name."""
-    text: Schema = {"type": "string"}
-    number: Schema = {"type": "number"}
-    integer: Schema = {"type": "integer"}
+    text, number, integer = ({"type": kind} for kind in ("string", "number", "integer"))
     error: Schema = {
         "type": "object",
         "properties": {"type": text, "message": text, "reason": text, "term": ANYTHING},
         "required": ["type", "message"],
     }
-    reply: dict[str, Schema] = {
-        "worker": text,
-        "input": text,
-        "outcome": {"enum": OUTCOMES},
-        "ms": number,
-    }
-    outcome: dict[str, Schema] = {"output": text, "value": ANYTHING, "error": error}
     known: dict[str, Schema] = {
-        "Reply": _record("reply", reply, outcome),
+        "Reply": _record("reply", {"worker": text, "input": text, "outcome": {"enum": OUTCOMES},
+                                   "ms": number},
+                         {"output": text, "value": ANYTHING, "error": error}),
         "Error": _record("error", {"error": error}),
         "Done": _record("done", {"verb": text}),
         "Child": _record("done", {"verb": text, "child": {"type": ["string", "null"]}}),
@@ -167,28 +159,10 @@ def schemas() -> dict[str, Schema]:
         "Quarantined": _record("quarantined", {"number": integer, "worker": text, "at_s": number,
                                                "input": text, "crashes": integer, "error": text}),
         "Quarantine": {"type": "array", "items": _ref("Quarantined")},
-        "Names": {"type": "array", "items": text},
         "Past": {"type": "object"},
-        "Node": _node(),
         "Document": {"type": "object"},
     }  # fmt: skip
     return known | _of_types()
-
-
-def _node() -> Schema:
-    text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
-    state = msgspec.json.schema(State)
-    properties = {
-        "id": text, "path": text, "kind": {"enum": list(get_args(Kind))}, "state": state,
-        "restarts": integer, "uptime_s": number, "queue": integer, "steps": integer,
-        "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
-        "period": number, "budget_left": integer, "node": text, "epoch": integer,
-        "age_s": {"type": ["number", "null"]}, "runs": integer, "at": text,
-        "why": text,
-        "children": {"type": "array", "items": _ref("Node")},
-    }  # fmt: skip
-    required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]
-    return {"type": "object", "properties": properties, "required": required}
 
 
 def _of_types() -> dict[str, Schema]:
@@ -200,4 +174,5 @@ def _of_types() -> dict[str, Schema]:
         properties = head["properties"] | parts[name]["properties"]
         required = [*head["required"], *parts[name]["required"]]
         parts[name] = parts[name] | {"properties": properties, "required": required}
+    parts["NodeView"]["required"] += ["restarts", "uptime_s", "queue"]  # in a record, always
     return parts | named

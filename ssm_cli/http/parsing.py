@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import httptools
 import msgspec
+from msgspec.structs import replace
 
 from ssm_cli.http.exchange import Application, Exchange
 from ssm_cli.http.refusals import refused_request
@@ -149,7 +150,7 @@ class RequestReader:
                 self.refuse(429, excess, known.like)
                 return
             body = b"" if known.is_all else data[at + len(head) : at + size]
-            ready.append(known.like.with_body(body) if body else known.like)
+            ready.append(replace(known.like, body=body) if body else known.like)
             at += size
             if at == len(data):
                 return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import Any
 
@@ -16,10 +19,9 @@ from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import VERB_OF, VERBS
-from ssm_cli.errors import MOST_PLACES, CommandError, QueueFull, whole_number
-from ssm_cli.http.asking import ask_supervisor
-from ssm_cli.http.exchange import HttpAnswer, Stream
-from ssm_cli.http.request import Request
+from ssm_cli.errors import MOST_PLACES, CallTimeout, CommandError, QueueFull, whole_number
+from ssm_cli.http.calling import outcome
+from ssm_cli.http.exchange import Answered, HttpAnswer, Request, Stream
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
 from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.http.slices import array_parts, each_report, finished
@@ -31,27 +33,23 @@ from ssm_cli.runtime.views import ProcessRef
 from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
+REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 _encode = msgspec.json.Encoder().encode
-FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
-WAYS = ((BESIDE, "beside"), (READING, "soon"), (STEPPING | LOOKING, "in_turns"))
-LATER = {
-    **dict.fromkeys(FUTURE, "beside"),
-    **{
-        route.effect: way
-        for verbs, way in WAYS
-        for verb in verbs
-        if (route := VERBS[verb].route) is not None
-    },
-}
+WAYS = (
+    (BESIDE.union(verb.name for verb in FUTURE_VERBS), "beside"),
+    (READING, "soon"),
+    (STEPPING | LOOKING, "in_turns"),
+)
+LATER = {r.effect: way for verbs, way in WAYS for v in verbs if (r := VERBS[v].route) is not None}
 """The effects that may take seconds, and how they are carried out while the tree goes on."""
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a tree publishes about itself besides its nodes."""
+    """What a tree publishes about itself besides its nodes; `instance` is of this run of it."""
 
     file: str = ""
-    pid: int = 0
-    instance: str = ""
+    pid: int = msgspec.field(default_factory=os.getpid)
+    instance: str = msgspec.field(default_factory=partial(secrets.token_hex, 8))
 
 
 class Requests:
@@ -60,71 +58,68 @@ class Requests:
     A method is the handler of the route whose effect has its name. Any other effect is one of the
     tree: of a supervisor, or a method of the node, which gets the names in the path and the query.
 
-    Attributes:
-        is_live: whether a loop serves the tree.
+    Args:
+        is_live: whether a loop serves the tree; one at a place in time is run by its requests.
     """
 
-    is_live = True
-
-    def __init__(self, node: Node, about: About) -> None:
+    def __init__(self, node: Node, about: About, *, is_live: bool = True) -> None:
         self._node = node
         self._about = about
+        self._is_live = is_live
         self._readiness = node.readiness()
-        shape = ShapeRequests(node, about.instance if self.is_live else "")
+        shape = ShapeRequests(node, about.instance if is_live else "")
         self._own = {
             name: getattr(part, name)
-            for part, kind in ((self, Requests), (shape, ShapeRequests))
-            for name in vars(kind)
+            for part in (self, shape)
+            for name in vars(type(part))
             if name in BY_EFFECT
         }
 
-    def answer(
-        self, route: Route, request: Request
-    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
+    def answer(self, route: Route, request: Request) -> Answered | Coroutine[Any, Any, Answered]:
         """Return what a route answers, or a coroutine of it; note who has asked for a change."""
         behind = self._node.record
         try:
             found = self._found(route, request)
+            if isinstance(found, CoroutineType):
+                return self._later(route, request, found, behind)
+            return _answer(route, request, found)
         finally:
             self._node.note_changes(behind, "http")
-        return self._noted(behind, found) if isinstance(found, CoroutineType) else found
 
-    async def _noted(
-        self, behind: int, coming: Awaitable[HttpAnswer | Stream]
-    ) -> HttpAnswer | Stream:
+    async def _later(
+        self, route: Route, request: Request, coming: Awaitable[object], behind: int
+    ) -> Answered:
         try:
-            return await coming
+            return _answer(route, request, await coming)
         finally:
             self._node.note_changes(behind, "http")
 
-    def _found(
-        self, route: Route, request: Request
-    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
+    def _found(self, route: Route, request: Request) -> object:
+        """Return a value or an answer, or a coroutine of one."""
         at = request.query.pop("at", "")
         if (way := LATER.get(route.effect)) is not None:
-            coming = self._node.effects[way](route.effect, **request.query, at=at)
-            return _later(route, request, coming)
+            return self._node.effects[way](route.effect, **request.query, at=at)
         past = self._node.effects.get(route.effect)
         if past is not None:
-            return _answer(route, request, past(**request.query, at=at))
+            return past(**request.query, at=at)
         if at and route.method == "GET":
             node = self._node.perform("standing", at, reading=True)
-            return PlacedRequests(node, self._about).answer(route, request)
+            return self._placed(node).answer(route, request)
         if at:
             return self._in_fork(route, request, at)
         own = self._own.get(route.effect)
-        found = self._perform(route, request) if own is None else own(request)
-        if isinstance(found, CoroutineType):
-            return _later(route, request, found)
-        return _answer(route, request, found)
+        return self._perform(route, request) if own is None else own(request)
 
-    async def _in_fork(self, route: Route, request: Request, at: str) -> HttpAnswer | Stream:
+    async def _in_fork(self, route: Route, request: Request, at: str) -> Answered:
         """Carry out what changes a fork, and serve it in turns."""
         node = self._node.perform("standing", at, reading=False)
-        found = PlacedRequests(node, self._about).answer(route, request)
-        answer = found if isinstance(found, HttpAnswer | Stream) else await found
+        found = self._placed(node).answer(route, request)
+        answer = found if isinstance(found, Answered) else await found
         said = await self._node.effects["in_turns"]("settle", at=at)
         return with_stopped(answer, said) if isinstance(answer, HttpAnswer) else answer
+
+    def _placed(self, node: Node) -> Requests:
+        return Requests(node, self._about, is_live=False)
 
     def _perform(self, route: Route, request: Request) -> object:
         """Have the tree carry out the effect of a route that needs no handler of its own."""
@@ -136,7 +131,19 @@ class Requests:
         return getattr(self._node, route.effect)(*names, **query)
 
     async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
-        return await ask_supervisor(self._node, effect, supervisor, *args)
+        """Return a supervisor's answer to a request.
+
+        Raises:
+            SupervisorError: it refuses.
+            CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
+        """
+        if not self._is_live:
+            return self._node.perform(effect, supervisor, *args)
+        pending = self._node.meant(supervisor, effect, *args)
+        if not await outcome(pending, REQUEST_S):
+            why = f"did not answer within {REQUEST_S:g} s; it is busy or suspended"
+            raise CallTimeout(f"{supervisor} {why}", worker=supervisor, reason="timeout")
+        return pending.result()
 
     def cast(self, request: Request) -> None:
         """Cast an input, as text or as JSON."""
@@ -156,10 +163,6 @@ class Requests:
         elif request.is_json:
             message = codec_for("json", None, None).decode(request.body)
         return self._node.publish(request.name, message)
-
-    def groups(self, _request: Request) -> object:
-        """Return the groups that have members."""
-        return Stream(array_parts(iter(self._node.groups())))
 
     def members(self, request: Request) -> object:
         """Return the members of a group."""
@@ -211,11 +214,6 @@ class Requests:
         reason = request.query.get("reason", "normal")
         self._node.stop_process(request.name, reason, request.query.get("timeout"))
 
-    async def which_children(self, request: Request) -> object:
-        """Return the children of a supervisor."""
-        children = await self._ask_supervisor("which_children", request.name)
-        return Stream(array_parts(iter(children)))
-
     async def start_child(self, request: Request) -> object:
         """Start a child from the spec or label in the body."""
         spec = child_spec_of(request.text)
@@ -237,11 +235,9 @@ class Requests:
 
     async def terminate_child(self, request: Request) -> None:
         """Stop a child; `starts` identifies the process of a dynamic one."""
-        child: str | ProcessRef = request.names["child"]
-        starts = request.query.get("starts")
-        if starts is not None:
-            child = ProcessRef(request.names["child"], starts)
-        await self._ask_supervisor("terminate_child", request.name, child)
+        child, starts = request.names["child"], request.query.get("starts")
+        whom = child if starts is None else ProcessRef(child, starts)
+        await self._ask_supervisor("terminate_child", request.name, whom)
 
     async def info(self, _request: Request) -> object:
         """Return the record that `ssm ls` shows of a tree."""
@@ -292,15 +288,6 @@ class Requests:
         return {"v": 1, "type": "health", "status": "ok"}
 
 
-class PlacedRequests(Requests):
-    """Answers for a tree at a place in time, which no loop serves: it is run by its requests."""
-
-    is_live = False
-
-    async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
-        return self._node.perform(effect, supervisor, *args)
-
-
 def with_stopped(answer: HttpAnswer, said: str) -> HttpAnswer:
     """Return an answer that says why a fork was stopped; as it is, where it was not."""
     if not said:
@@ -315,13 +302,14 @@ def _quarantined(one: Quarantined) -> object:
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
-async def _later(route: Route, request: Request, coming: Awaitable[object]) -> HttpAnswer | Stream:
-    return _answer(route, request, await coming)
+def _answer(route: Route, request: Request, value: object) -> Answered:
+    """Return a value as the answer of a route, a list in parts.
 
-
-def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Stream:
-    """Return a value as the answer of a route; `child` is null if its init answered ignore."""
-    if isinstance(value, Stream):
+    `child` is null if its init answered ignore.
+    """
+    if isinstance(value, list):
+        value = Stream(array_parts(iter(value)))
+    if isinstance(value, Answered):
         return value
     names = request.names
     match route.answer:

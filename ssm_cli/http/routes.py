@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.commands.routes import (
@@ -22,20 +23,9 @@ from ssm_cli.commands.routes import (
     Route,
 )
 from ssm_cli.commands.verbs import TABLE
+from ssm_cli.errors import MOST_PLACES, is_number
+from ssm_cli.runtime import views
 from ssm_cli.runtime.looking.listing import Branch, Census, Rows
-from ssm_cli.runtime.views import (
-    ChildInfo,
-    ChildSpecView,
-    Counts,
-    CrashReport,
-    GroupInfo,
-    Kind,
-    MemberInfo,
-    MemberValue,
-    ProcessRef,
-    Published,
-    Statistics,
-)
 from ssm_cli.supervision.planning import Applied, TreePlan
 
 STOPPED = "ssm-stopped"
@@ -50,7 +40,7 @@ OTHERS: tuple[Route, ...] = (
     Route("GET", "/v1/info", "info", READ, "Name, file, process and counts of the tree.", "Info"),
     Route("GET", "/v1/names", "names", READ,
           "The names of all nodes, or of the children of a supervisor, in start order.",
-          "Names", query=(Query("kind", "string", "only these", get_args(Kind)),
+          "Names", query=(Query("kind", "string", "only these", get_args(views.Kind)),
                           Query("below", "string", "only the children of this supervisor")),
           failures=(404,)),
     Route("POST", "/v1/rows", "rows", READ,
@@ -85,21 +75,23 @@ ROUTES = (*(verb.route for verb in TABLE if verb.route is not None), *OTHERS)
 BY_EFFECT = {route.effect: route for route in ROUTES}
 
 VALUES: dict[str, Any] = {
-    "Statistics": Statistics,
-    "Counts": Counts,
-    "ChildSpec": ChildSpecView,
-    "Children": list[ChildInfo],
+    "Node": views.NodeView,
+    "Names": list[str],
+    "Statistics": views.Statistics,
+    "Counts": views.Counts,
+    "ChildSpec": views.ChildSpecView,
+    "Children": list[views.ChildInfo],
     "Rows": Rows,
     "Branches": list[Branch],
     "Census": Census,
     "Constructors": tuple[Constructor, ...],
-    "Process": ProcessRef | None,
-    "Crashes": list[CrashReport],
-    "Groups": list[GroupInfo],
+    "Process": views.ProcessRef | None,
+    "Crashes": list[views.CrashReport],
+    "Groups": list[views.GroupInfo],
     "GroupNames": list[str],
-    "Members": list[MemberInfo],
-    "MemberValues": list[MemberValue],
-    "Published": Published,
+    "Members": list[views.MemberInfo],
+    "MemberValues": list[views.MemberValue],
+    "Published": views.Published,
     "Plan": TreePlan,
     "Applied": Applied,
 }
@@ -142,3 +134,36 @@ def _names(parts: tuple[bytes, ...], given: list[bytes]) -> dict[str, str]:
 def text_of(word: bytes) -> str:
     """Decode a segment of a path; bytes that are not UTF-8 become escapes."""
     return unquote_to_bytes(word).decode("utf-8", "backslashreplace")
+
+
+def filled(route: Route, names: Iterator[Any]) -> str:
+    """Return the path of a route with the next names in its places.
+
+    >>> filled(BY_EFFECT["get_childspec"], iter(["root/storage", "kv2"]))
+    '/v1/supervisors/root%2Fstorage/children/kv2'
+    """
+    words = route.path.split("/")
+    return "/".join(segment(str(next(names))) if word[:1] == "{" else word for word in words)
+
+
+def segment(name: str) -> str:
+    """Return a name as a segment of a path, or as a value of a query."""
+    return quote(name, safe="", errors="surrogateescape")
+
+
+def query_text(query: Mapping[str, object]) -> str:
+    """Return a query string; what is None is left out."""
+    words = {name: query_word(value) for name, value in query.items() if value is not None}
+    return urlencode(words, errors="surrogateescape")
+
+
+def query_word(value: object) -> str:
+    """Return a value of the query as text; of a number that is refused, no more than that takes.
+
+    >>> query_word(True), query_word("9" * 5_000) == "9" * 41, query_word("0" * 5_000 + "12")
+    ('true', True, '12')
+    """
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(word) <= MOST_PLACES or not is_number(word):
+        return word
+    return word.lstrip("0")[: MOST_PLACES + 1] or "0"

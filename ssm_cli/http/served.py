@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import socket
 import ssl
 from collections.abc import Callable
@@ -125,7 +123,7 @@ class ServedNode:
         from ssm_cli.http.requests import About  # noqa: PLC0415 - as above
 
         if self._service is None:
-            self._service = Service(self.node, About(self.file, os.getpid(), secrets.token_hex(8)))
+            self._service = Service(self.node, About(self.file))
         app = App(self._service, entrance.gate)
         door = Door(app, entrance.socket, entrance.limits or Limits(), self.doors)
         await door.open(entrance.tls)

@@ -9,8 +9,7 @@ import msgspec
 from ssm_cli.codec.words import RepeatedKey, reading_once
 from ssm_cli.commands.routes import FIRST
 from ssm_cli.errors import NoProc
-from ssm_cli.http.exchange import Stream
-from ssm_cli.http.request import Request
+from ssm_cli.http.exchange import Request, Stream
 from ssm_cli.http.slices import SLICE, array_parts, each_name, finished, tree_parts, with_steps
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.looking.listing import Glance, Rows

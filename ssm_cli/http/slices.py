@@ -118,16 +118,13 @@ def each_name(
 
     None stands for one that is not of that kind.
     """
-    every = each_named(listing) if below is None else kinds_below(listing, below)
-    for named in every:
-        yield named[0] if named is not None and kind in (None, named[1]) else None
-
-
-def kinds_below(listing: Listing, supervisor: str) -> Iterator[tuple[str, Kind]]:
-    """Yield the name of each child of a supervisor and what it is, in start order."""
-    for name in listing.children(supervisor):
-        if (kind := listing.kind(name)) is not None:
-            yield name, kind
+    if below is None:
+        every = each_named(listing)
+    else:
+        named = ((name, listing.kind(name)) for name in listing.children(below))
+        every = ((name, found) for name, found in named if found is not None)
+    for one in every:
+        yield one[0] if one is not None and kind in (None, one[1]) else None
 
 
 def with_steps(view: NodeView) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import kit  # type: ignore[import-not-found]  # on sys.path when the benchmark l
 import msgspec
 
 from ssm_cli import CalleeCrashed, Node, StateMachine, Strategy, Supervisor, Worker
-from ssm_cli.http.asking import outcome
+from ssm_cli.http.calling import outcome
 from ssm_cli.http.door import Door
 from ssm_cli.http.exchange import Exchange, HttpAnswer
 from ssm_cli.http.parsing import Limits

@@ -11,8 +11,7 @@ import msgspec
 
 from ssm_cli.errors import NoTree
 from ssm_cli.http.client.answers import ANSWERS
-from ssm_cli.http.exchange import HttpAnswer, Stream
-from ssm_cli.http.request import Request
+from ssm_cli.http.exchange import HttpAnswer, Request, Stream
 from ssm_cli.http.requests import About, Requests
 from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.runtime.node import Node

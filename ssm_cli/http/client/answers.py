@@ -14,7 +14,7 @@ import msgspec
 from ssm_cli.errors import NoTree, message_of
 from ssm_cli.http.client.wire import Response
 from ssm_cli.http.routes import VALUES
-from ssm_cli.runtime.views import NodeView, Report, Status
+from ssm_cli.runtime.views import Report, Status
 
 SHOWN = 80  # bytes of an answer that a message repeats
 REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind", "record"}
@@ -102,8 +102,6 @@ ANSWERS: dict[str, Any] = VALUES | {
     "Child": StartedChild,
     "State": StateAnswer,
     "Status": StatusAnswer,
-    "Node": NodeView,
-    "Names": list[str],
     "Info": dict[str, Any],
     "Reports": list[dict[str, Any]],
     "Quarantine": list[dict[str, Any]],

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count
 from typing import Any, Never
-from urllib.parse import quote, urlencode
 
 import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import MOST_PLACES, CallTimeout, NoTree, SsmError, is_number
+from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -25,12 +24,12 @@ from ssm_cli.http.client.answers import (
 from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
-from ssm_cli.http.routes import BY_EFFECT, STOPPED
+from ssm_cli.http.routes import BY_EFFECT, STOPPED, filled, query_text, query_word, segment
 from ssm_cli.runtime.engine.pending import checked_request_id, checked_seconds
 
 GRACE_S = 1.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
-CALL_PATH = BY_EFFECT["call"].path
+CALL = BY_EFFECT["call"]
 FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
@@ -106,15 +105,15 @@ class HttpCalls:
         With `stop_on_failure` the server drops the requests behind a call that fails.
         """
         checked_seconds(timeout_s)
-        body, kind = _body(message)
+        body, kind = _content(CALL, message)
         headers = {"content-type": kind}
         if key is not None:
             headers["idempotency-key"] = key
         if stop_on_failure:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
-        target = f"{CALL_PATH.replace('{name}', _quoted(worker))}?timeout={wait_s:g}"
-        target += f"&at={_quoted(_word(self.place))}" if self.place else ""
+        target = f"{filled(CALL, iter([worker]))}?timeout={wait_s:g}"
+        target += f"&at={segment(query_word(self.place))}" if self.place else ""
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
@@ -142,7 +141,9 @@ class HttpCalls:
     ) -> tuple[bytes, Any]:
         """`call_value` for asyncio; `answered` is called with the outcome first."""
         try:
-            answer = await self._acall(worker, message, timeout_s)
+            request = self.call_bytes(worker, message, timeout_s)
+            wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
+            answer = self._reply_of(await self.connection.alone(request, wait_s, worker), worker)
         except SsmError as error:
             if answered is not None:
                 answered(error)
@@ -150,11 +151,6 @@ class HttpCalls:
         if answered is not None:
             answered(answer)
         return answer
-
-    async def _acall(self, worker: str, message: Any, timeout_s: float | None) -> tuple[bytes, Any]:
-        request = self.call_bytes(worker, message, timeout_s)
-        wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
-        return self._reply_of(await self.connection.alone(request, wait_s, worker), worker)
 
     def perform(self, effect: str, *args: Any, wait_s: float | None = 30.0, **given: Any) -> Any:
         """Carry out an effect by its route; return what it answers, None if that is nothing.
@@ -195,9 +191,8 @@ class HttpCalls:
         query = dict(zip([query.name for query in route.query], left, strict=False)) | given
         query |= {"at": self.place} if self.place and effect not in NOW_ONLY else {}
         query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
-        words = {name: _word(value) for name, value in query.items() if value is not None}
-        if words:
-            target += f"?{urlencode(words, errors='surrogateescape')}"
+        if asked := query_text(query):
+            target += f"?{asked}"
         return route, target, *next((_content(route, message) for message in left), (b"", TEXT))
 
     def ask(
@@ -226,13 +221,13 @@ class HttpCalls:
         """Return the answer of a response; raise its failure."""
         self.stopped = response.headers.get(STOPPED, "")
         if response.status >= 400:
-            raise_error(self._failed(response), name, response.status)
+            self.refuse(response, name)
         return decoded(response, answer, self.connection.address.shown)
 
-    def refuse(self, response: Response) -> Never:
-        """Raise the error of a response that is not the stream of reports."""
+    def refuse(self, response: Response, name: str = "") -> Never:
+        """Raise the error of a response that is not what was asked for."""
         if response.status >= 400:
-            raise_error(self._failed(response), "", response.status)
+            raise_error(self._failed(response), name, response.status)
         raise no_tree(response, self.connection.address.shown)
 
     def _failed(self, response: Response) -> dict[str, Any]:
@@ -257,44 +252,10 @@ class HttpCalls:
         return reply.output.encode("utf-8", "surrogateescape"), reply.value
 
 
-def _body(message: Any) -> tuple[bytes, str]:
-    if isinstance(message, bytes):
-        return message, TEXT
-    return msgspec.json.encode(jsonable(message)), JSON
-
-
 def _content(route: Route, message: Any) -> tuple[bytes, str]:
     """Encode the body of a request: an input, a value as JSON, or text."""
-    match route.body:
-        case "input":
-            return _body(message)
-        case "text":
-            return message.encode(), TEXT
-        case _:
-            return msgspec.json.encode(jsonable(message)), JSON
-
-
-def _word(value: object) -> str:
-    """Return a value of the query as text; of a number that is refused, no more than that takes.
-
-    >>> _word(True), _word("9" * 5_000) == "9" * 41, _word("0" * 5_000 + "12"), _word("kv1")
-    ('true', True, '12', 'kv1')
-    """
-    word = str(value).lower() if isinstance(value, bool) else str(value)
-    if len(word) <= MOST_PLACES or not is_number(word):
-        return word
-    return word.lstrip("0")[: MOST_PLACES + 1] or "0"
-
-
-def filled(route: Route, names: Iterator[Any]) -> str:
-    """Return the path of a route with the next names in its places.
-
-    >>> filled(BY_EFFECT["get_childspec"], iter(["root/storage", "kv2"]))
-    '/v1/supervisors/root%2Fstorage/children/kv2'
-    """
-    words = route.path.split("/")
-    return "/".join(_quoted(str(next(names))) if word[:1] == "{" else word for word in words)
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="", errors="surrogateescape")
+    if route.body == "text":
+        return message.encode(), TEXT
+    if route.body == "input" and isinstance(message, bytes):
+        return message, TEXT
+    return msgspec.json.encode(jsonable(message)), JSON

@@ -8,37 +8,29 @@ import msgspec
 
 from ssm_cli import errors
 
-OUTCOMES: dict[str, type[errors.CallError]] = {
-    "noproc": errors.NoProc,
-    "timeout": errors.CallTimeout,
-    "queue_full": errors.QueueFull,
-    "stopped": errors.CalleeStopped,
-    "denied": errors.Denied,
-    "busy": errors.Busy,
-    "noconnection": errors.NoConnection,
+CALLS = (
+    errors.NoProc, errors.CallTimeout, errors.QueueFull, errors.CalleeStopped, errors.Denied,
+    errors.Busy, errors.NoConnection,
+)  # fmt: skip
+OUTCOMES: dict[str, type[errors.CallError]] = {kind.outcome: kind for kind in CALLS}
+PLAIN = (
+    errors.CodeRefused, errors.Forgotten, errors.ReadOnly, errors.StorageError,
+    errors.StorageDamaged, errors.Unrecovered, errors.StorageInUse, errors.Fenced,
+    errors.CommandError,
+)  # fmt: skip
+"""What stands for itself, also where a call ends in it."""
+OTHERS = (errors.CallError, errors.DecodeError, errors.SupervisorError, errors.SysError)
+KINDS: dict[str, type[errors.SsmError]] = {
+    **{kind.__name__: kind for kind in (*CALLS, *PLAIN, *OTHERS)},
+    **dict.fromkeys(("SpecError", "TreeFileError"), errors.TreeFileError),
+    "BadExpr": errors.CommandError,
 }
-WITH_TERM: dict[str, type[errors.SupervisorError | errors.SysError]] = {
-    "SupervisorError": errors.SupervisorError,
-    "SysError": errors.SysError,
+BY_STATUS: dict[int, type[errors.SsmError]] = {
+    **dict.fromkeys((400, 413, 431), errors.CommandError),  # too long, or no number: it was typed
+    **dict.fromkeys((401, 403), errors.Denied),
+    **dict.fromkeys((429, 503), errors.QueueFull),
 }
-BY_TYPE: dict[str, type[errors.CallError]] = {
-    kind.__name__: kind for kind in (*OUTCOMES.values(), errors.CallError)
-}
-PLAIN: dict[str, type[errors.SsmError]] = {
-    kind.__name__: kind
-    for kind in (
-        errors.CodeRefused,
-        errors.Forgotten,
-        errors.ReadOnly,
-        errors.StorageError,
-        errors.StorageDamaged,
-        errors.Unrecovered,
-        errors.StorageInUse,
-        errors.Fenced,
-    )
-}
-UNUSABLE = (400, 413, 431)  # that cannot be asked so: what was typed is too long, or no number
-COMMANDS = {"CommandError", "BadExpr"}
+"""What any other error is, by the status of the answer."""
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -83,7 +75,7 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
         crashed = errors.CalleeCrashed(text, worker, error.reason, cause, error.message)
         crashed.child = error.child
         raise crashed
-    if error.type in PLAIN or error.type in COMMANDS:
+    if KINDS.get(error.type) in PLAIN:
         raise_error(record, worker)
     if outcome == "undecodable":
         raise errors.DecodeError(
@@ -96,24 +88,16 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
 def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
     """Raise the error of an error record."""
     error = error_in(record) or Detail()
-    kind = error.type
+    kind = KINDS.get(error.type) or BY_STATUS.get(status, errors.SsmError)
     message = error.message or f"the server answered with status {status}"
-    if kind in WITH_TERM:
-        raise WITH_TERM[kind](message, term=error.term)
-    if kind == "DecodeError":
-        raise errors.DecodeError(message, worker=name)
-    if kind in BY_TYPE:
-        raise BY_TYPE[kind](message, worker=name, reason=error.reason)
-    if kind in PLAIN:
-        raise PLAIN[kind](message)
-    if kind in COMMANDS:
-        raise errors.CommandError(message, column=error.column)
-    if kind in ("SpecError", "TreeFileError"):
-        raise errors.TreeFileError(message, complaints=tuple(message.split("\n")))
-    if status in UNUSABLE:
-        raise errors.CommandError(message)
-    if status in (401, 403):
-        raise errors.Denied(message, worker=name)
-    if status in (429, 503):
-        raise errors.QueueFull(message, worker=name)
-    raise errors.SsmError(message)
+    more: dict[str, Any] = {}
+    if issubclass(kind, errors.CallError):
+        reason = {} if kind is errors.DecodeError else {"reason": error.reason}
+        more = {"worker": name, **reason}
+    elif issubclass(kind, errors.SupervisorError | errors.SysError):
+        more = {"term": error.term}
+    elif kind is errors.CommandError:
+        more = {"column": error.column}
+    elif kind is errors.TreeFileError:
+        more = {"complaints": tuple(message.split("\n"))}
+    raise kind(message, **more)

@@ -37,9 +37,10 @@ def find(
     if url is None and name is None:
         url = environ.get("SSM_URL") or None
     if url is not None:
-        return _at(url, environ)
-    wanted = name or environ.get("SSM_NAME")
-    if wanted:
+        from ssm_cli.http.client.logins import token_for  # noqa: PLC0415 - for TCP only
+
+        return HttpNode(where := address_of(url), token_for(where, environ))
+    if wanted := name or environ.get("SSM_NAME"):
         return _named(wanted, environ)
     running = places.names(environ)
     if len(running) != 1 or not _alive(running[0], environ):
@@ -59,13 +60,6 @@ def _hint(environ: Mapping[str, str]) -> str:
     """Return what to do where no tree runs here; where a cluster is named, how to call there."""
     far = "; in the cluster of SSM_CLUSTER call with `--cluster URL`"
     return TO_START + (far if environ.get("SSM_CLUSTER") else "")
-
-
-def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
-    from ssm_cli.http.client.logins import token_for  # noqa: PLC0415 - for TCP only
-
-    address = address_of(url)
-    return HttpNode(address, token_for(address, environ))
 
 
 def _named(name: str, environ: Mapping[str, str]) -> HttpNode:

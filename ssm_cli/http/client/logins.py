@@ -33,7 +33,8 @@ def token_for(address: Address, environ: Mapping[str, str]) -> str | None:
     here = on_loopback(address.host)
     if given is not None and here:
         return given
-    token = given if given is not None and _is_named(address, environ) else None
+    url = None if given is None else environ.get("SSM_URL")
+    token = given if url and address_of(url).netloc == address.netloc else None
     if token is None:
         logins = read_logins(logins_path(environ))
         token = logins.get(address.netloc) or logins.get(address.bracketed)
@@ -49,12 +50,6 @@ def token_for(address: Address, environ: Mapping[str, str]) -> str | None:
             f"without SSM_TOKEN"
         )
     return access.client_token(environ) if token is None and here else token
-
-
-def _is_named(address: Address, environ: Mapping[str, str]) -> bool:
-    """Return whether `$SSM_URL` names the host and the port of an address."""
-    url = environ.get("SSM_URL")
-    return bool(url) and address_of(str(url)).netloc == address.netloc
 
 
 def on_loopback(host: str) -> bool:
