@@ -77,8 +77,10 @@ class Actions:
 
     def named(self, action: str) -> Callable[[], None]:
         """The action that the table of keys means by a name."""
-        acts: dict[str, Callable[[], None]] = {act: partial(self.act, act) for act in get_args(Act)}
-        panes: dict[str, Callable[[], None]] = {
+        acts = {act: partial(self.act, act) for act in get_args(Act)}
+        more: dict[str, Callable[[], None]] = {
+            **acts,
+            **self.travel,
             "next_pane": lambda: self.screen.choose(1),
             "previous_pane": lambda: self.screen.choose(-1),
             "page_up": lambda: self.screen.chosen.page(-1),
@@ -93,8 +95,10 @@ class Actions:
             "close_row": lambda: self.open_row(opened=False),
             "find_output": lambda: self._write("find "),
             "find_log": lambda: self._write("find-log "),
+            "freeze": self.model.freeze,
+            "detail": self.model.show_detail,
         }
-        return {**acts, **panes, **self.travel}.get(action) or getattr(self, action)
+        return more.get(action) or getattr(self, action)
 
     def _typed(self, buffer: Buffer) -> None:
         """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
@@ -120,14 +124,6 @@ class Actions:
         else:
             more = "`help` shows the commands" if self.screen.plain else "F1 shows the keys"
             self.model.notice(f"{self.model.leaving}; {more}", "")
-
-    def enter(self) -> None:
-        """Enter: send what was typed."""
-        self.buffer.validate_and_handle()
-
-    def paste(self, text: str) -> None:
-        """Insert what was pasted; Enter sends it."""
-        self.line.paste(text)
 
     def take(self, text: str) -> bool:
         """Carry out many lines that came at once; False where keys mean something else now."""
@@ -167,19 +163,12 @@ class Actions:
         else:
             self._write("filter-log ")
 
-    def find(self, needle: str) -> None:
-        """Show the line of the output, above what is shown, that contains a text.
+    def find(self, pane: Callable[[], Pane], needle: str) -> None:
+        """Show the line of a pane, above what is shown, that contains a text.
 
         Raises:
             CommandError: none does.
         """
-        self._find(needle, lambda: self.screen.output)
-
-    def find_in_log(self, needle: str) -> None:
-        """The same in the restart log, or in the detail in its place."""
-        self._find(needle, lambda: self.screen.beside)
-
-    def _find(self, needle: str, pane: Callable[[], Pane]) -> None:
         self._needle, self._seek = needle, pane
         if not pane().find(needle):
             raise CommandError(f"no line contains `{needle}`")
@@ -196,10 +185,6 @@ class Actions:
         name = self.model.tree.chosen_name() if self.screen.in_tree else None
         self.commands.put("crash" if name is None else f"crash {name}")
 
-    def freeze(self) -> None:
-        """F5: let the view stand still, or go on."""
-        self.model.freeze()
-
     def sort(self) -> None:
         """F7: sort by the next column."""
         tree = self.model.tree
@@ -211,10 +196,6 @@ class Actions:
         self.mouse = not self.mouse
         works = "works in the view" if self.mouse else "selects text"
         self.model.notice(f"the mouse {works}; F8 changes that", "")
-
-    def detail(self) -> None:
-        """F9: what there is to know of the chosen node, or the restart log again."""
-        self.model.show_detail()
 
     def enter_row(self) -> None:
         """Enter in the tree: open or close a supervisor; put a call to a worker in the prompt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.actions import Actions
@@ -44,8 +45,8 @@ class Views:
             "ui": self.face,
             "mouse": lambda _: self.actions.toggle_mouse(),
             "theme": lambda name: setattr(self.model, "theme", name),
-            "find": self.actions.find,
-            "find-log": self.actions.find_in_log,
+            "find": partial(self.actions.find, lambda: self._screen.output),
+            "find-log": partial(self.actions.find, lambda: self._screen.beside),
             "detach": lambda _: self.detach(),
             "clear": lambda _: self._clear(),
             "copy": self._copy,
