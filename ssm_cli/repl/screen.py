@@ -36,14 +36,14 @@ from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.widgets import SearchToolbar
 
 from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
+from ssm_cli.render.rows import header
 from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line
+from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line, timeline_words
 from ssm_cli.repl.panes.help import HelpPane
-from ssm_cli.repl.panes.lines import Pane
+from ssm_cli.repl.panes.lines import Pane, fragments
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
-from ssm_cli.repl.panes.timeline import timeline_words
-from ssm_cli.repl.panes.tree import HeaderLine, TreePane
+from ssm_cli.repl.panes.tree import TreePane
 from ssm_cli.runtime.views import Report
 
 PLAIN_ROWS = 3  # a lower terminal has no timeline in the plain face
@@ -195,10 +195,12 @@ class Screen:
 
     def _upper(self) -> Callable[[], Container]:
         """The tree and the restart log, side by side or one above the other."""
-        header = HeaderLine(self.model)
+        titles = FormattedTextControl(
+            lambda: fragments(header(self._geometry().tree_columns, self.model.tree.sort))
+        )
         tree = HSplit(
             [
-                _line(header, Condition(lambda: self._geometry().tree > 3)),
+                _line(titles, Condition(lambda: self._geometry().tree > 3)),
                 Window(self._tree, height=lambda: _exactly(self._tree_rows())),
             ],
             width=lambda: _exactly(self._geometry().tree_columns),

@@ -23,12 +23,11 @@ from rich.text import Text
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
-from ssm_cli.render.ascii import TABLE
+from ssm_cli.render.ascii import TABLE, AsciiStream
 from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
 from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
-from ssm_cli.repl.faces.ascii import AsciiStream
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.frames import Frames

@@ -10,7 +10,7 @@ from rich.text import Text
 from ssm_cli.render.log import log_text
 from ssm_cli.render.reply import MARK
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import FAR, MadePane, Pane, cropped, fragments, wrapped
+from ssm_cli.repl.panes.lines import FAR, Pane, cropped, fragments, wrapped
 from ssm_cli.runtime.views import Report
 
 HANG = 11  # cells before a report's name: time and glyph
@@ -75,7 +75,7 @@ class LogPane(Pane):
         return self._parts(report, width)[part]
 
 
-class DetailPane(MadePane):
+class DetailPane(Pane):
     """What there is to know of the chosen node."""
 
     def __init__(self, model: Model) -> None:
@@ -84,12 +84,10 @@ class DetailPane(MadePane):
 
     def count(self, width: int) -> int:
         """See `Pane`."""
-        lines = self._model.detail or ()
-        self.made = [fragments(part) for line in lines for part in wrapped(line, width)]
-        return len(self.made)
+        return self.make(self._model.detail or (), width)
 
 
-class OutputPane(MadePane):
+class OutputPane(Pane):
     """What was typed and what came of it, newest last; long lines are wrapped.
 
     The wrapped lines are kept for one width and added to as output comes. Before there is any,
@@ -106,8 +104,7 @@ class OutputPane(MadePane):
         """See `Pane`. Wraps what has come since the last frame."""
         model = self._model
         if not model.output_seq:
-            self.made = [fragments(part) for t in model.welcome for part in wrapped(t, width)]
-            return len(self.made)
+            return self.make(model.welcome, width)
         new = model.output_seq - self._seen
         kept = (width, model.output_taken)
         if kept != self._kept or new > len(model.output) or not self._seen:

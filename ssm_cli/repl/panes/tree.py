@@ -1,4 +1,4 @@
-"""The tree on the screen: its titles and its rows."""
+"""The tree on the screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
-from ssm_cli.render.rows import header, row_key, row_text
+from ssm_cli.render.rows import row_key, row_text
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
 
@@ -69,21 +69,3 @@ class TreePane(Pane):
         chosen = tree.chosen == index
         key = (row_key(row), flash, chosen, width)
         return self.cached(key, lambda: row_text(row, width, flash=flash, chosen=chosen))
-
-
-class HeaderLine(Pane):
-    """The titles of the tree's columns."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(follow=False)
-        self._model = model
-
-    def count(self, width: int) -> int:
-        """See `Pane`."""
-        del width
-        return 1
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        sort = self._model.tree.sort
-        return self.cached((index, width, sort), lambda: header(width, sort))
