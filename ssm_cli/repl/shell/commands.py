@@ -227,12 +227,13 @@ class Commands:
     async def carry_out(self, line: str, *, script: bool = False) -> Result | None:
         """What a line comes to; None if it is a comment, or says nothing."""
         line = expand(line, self.settings.aliases)
+        workers = Workers(self.names, line)
         try:
-            local = parse_here(line, Workers(self.names, line))
+            local = parse_here(line, workers)
             if local is not None:
                 assert self.here is not None, "the session sets it before it runs"
                 return await self.here(local)
-            names = NamesHere(Workers(self.names, line), self.api, self.results)
+            names = NamesHere(lambda: workers, self.api, self.results)
             command = read_command(line, names, self.results)
             if command is None:
                 return None
