@@ -22,7 +22,7 @@ from ssm_cli.repl.shell.held import HeldCalls
 from ssm_cli.repl.shell.interpret import NamesHere, perform, read_command
 from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.questions import Questions
-from ssm_cli.repl.shell.results import Results
+from ssm_cli.repl.shell.results import Results, reply_of
 from ssm_cli.repl.shell.verbs import Local, find_here, help_here, parse_here
 from ssm_cli.repl.tree.view import workers_below
 from ssm_cli.runtime.api import NodeApi
@@ -215,7 +215,7 @@ class Commands:
         if self.plain:
             self.model.say(Text(safe) for line in result.lines for safe in lines_of(line) or [""])
             return
-        ms = _duration_ms(result)
+        ms = reply_of(result).get("ms")
         self.model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
 
     def _at_once(self, result: Result) -> None:
@@ -294,9 +294,7 @@ def note_call(names: Names, command: Command, result: Result) -> None:
         return
     worker = known_as(command.arguments.get("worker", ""))
     names.seen.note_input(worker, command.arguments["input"], names.constructors(worker))
-    record = result.records[0] if result.records else None
-    if isinstance(record, dict):
-        names.seen.note_reply(worker, record.get("value"))
+    names.seen.note_reply(worker, reply_of(result).get("value"))
 
 
 def dropped(count: int) -> str:
@@ -306,10 +304,3 @@ def dropped(count: int) -> str:
     ('1 line was not carried out', '2,000 lines were not carried out')
     """
     return f"{count:,} line{' was' if count == 1 else 's were'} not carried out"
-
-
-def _duration_ms(result: Result) -> float | None:
-    """How long a call took; None for other commands."""
-    record = result.records[0] if result.kind == "call" and result.records else None
-    value = record.get("ms") if isinstance(record, dict) else None
-    return value if isinstance(value, float) else None
