@@ -9,7 +9,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import get_args
 
-from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding.vi_state import InputMode
@@ -17,10 +16,9 @@ from prompt_toolkit.search import stop_search
 from rich.text import Text
 
 from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
-from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
-from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
 from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
@@ -36,38 +34,34 @@ class Actions:
     """The actions of a session.
 
     Args:
-        app: it has the screen.
         buffer: what is typed.
-        screen: what is chosen on it.
-        model: what it shows.
+        scrolling: the face of the application: it has that, its screen and what it shows.
         commands: carries out lines.
         environ: the environment variables.
         mouse: it works in the view; else it selects text.
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
         quit: ends the session.
-        lent: whether another program has the terminal.
         travel: the actions that go to other places in time, by name.
 
     Attributes:
         line: what is typed, and what was pasted before it.
     """
 
-    app: Application[None]
     buffer: Buffer
-    screen: Screen
-    model: Model
-    _: KW_ONLY
+    scrolling: Scrolling
     commands: Commands
+    _: KW_ONLY
     environ: Mapping[str, str]
     mouse: bool
     lend: Callable[[], AbstractAsyncContextManager[None]]
     face: Callable[[str], None]
     quit: Callable[[], None]
-    lent: Callable[[], bool]
     travel: Mapping[str, Callable[[], None]]
 
     def __post_init__(self) -> None:
+        face = self.scrolling
+        self.app, self.screen, self.model = face.app, face.screen, face.model
         self.line = TypedLine(self.buffer, self.commands, self.model.notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
@@ -113,7 +107,7 @@ class Actions:
 
     def interrupt(self) -> None:
         """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
-        if self.lent():
+        if self.scrolling.borrowers:
             return  # it is meant for the program that has the terminal
         if self.app.is_running and self.app.layout.is_searching:
             stop_search()
@@ -131,7 +125,7 @@ class Actions:
         typing = typing or self.app.vi_state.input_mode is InputMode.INSERT
         elsewhere = self.app.layout.is_searching or self.screen.place not in AT_PROMPT
         pending = self.app.key_processor.key_buffer or self.commands.asking.text is not None
-        if elsewhere or self.is_choosing or pending or self.lent() or not typing:
+        if elsewhere or self.is_choosing or pending or self.scrolling.borrowers or not typing:
             return False
         self.line.take(text)
         return True

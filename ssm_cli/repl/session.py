@@ -33,18 +33,17 @@ from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import bindings
 from ssm_cli.repl.life import Life, RunningNode, Serve
+from ssm_cli.repl.local import Locals
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.prompt.typed import Typed
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands, dropped
 from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
-from ssm_cli.repl.shell.local import Locals
 from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.repl.travel import Travel
-from ssm_cli.repl.views import Views
 from ssm_cli.runtime.views import Report
 
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
@@ -209,20 +208,14 @@ class Session:
         self.commands.room = self._room
         self._have_face(self._face)
         self.actions = Actions(
-            self.app, self.buffer, self.screen, self.model,
-            commands=self.commands, environ=env.environ, mouse=settings.mouse,
-            lend=self._lend, face=self._change_face, quit=self.quit,
-            lent=lambda: bool(self.scrolling.borrowers), travel=self.travel.actions,
+            self.buffer, self.scrolling, self.commands, environ=env.environ, mouse=settings.mouse,
+            lend=self._lend, face=self._change_face, quit=self.quit, travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
-        views = Views(
-            self.actions, self.scrolling, self.model, self.commands,
-            face=self._change_face, detach=self._life.detach, only_lines=self.dumb is not None,
-        )  # fmt: skip
         self.commands.here = Locals(
-            node, self.model, self.commands, env.environ, now,
-            lend=self._lend, views=views.verbs,
+            node, self.actions, now,
+            detach=self._life.detach, only_lines=self.dumb is not None,
         ).run  # fmt: skip
 
     def _make_screen(self) -> Screen:
