@@ -67,6 +67,7 @@ class Actions:
         self._traced: set[str] = set()
         self._needle = ""
         self._seek: Callable[[], Pane] = lambda: self.screen.output
+        self.buffer.accept_handler = self._accept
         self.buffer.on_text_changed += self._typed
 
     def named(self, action: str) -> Callable[[], None]:
@@ -193,12 +194,9 @@ class Actions:
 
     def enter_row(self) -> None:
         """Enter in the tree: open or close a supervisor; put a call to a worker in the prompt."""
-        if self.model.tree.chosen is not None:
-            self.enter_at(self.model.tree.chosen)
-
-    def enter_at(self, row: int) -> None:
-        """The same for any row."""
-        worker = self.model.tree.toggle(row)
+        if self.model.tree.chosen is None:
+            return
+        worker = self.model.tree.toggle(self.model.tree.chosen)
         self.model.touch()
         if worker is not None:
             self._write(f"call {worker} ")
@@ -253,7 +251,7 @@ class Actions:
         if text is not None:
             self.line.begin(text.rstrip("\n"))
 
-    def accept(self, buffer: Buffer) -> bool:
+    def _accept(self, buffer: Buffer) -> bool:
         """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
         return self.line.accept(buffer)

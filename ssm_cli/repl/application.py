@@ -33,7 +33,6 @@ def make_buffer(
     settings: Settings,
     environ: Mapping[str, str],
     notice: Callable[[str], None],
-    accept: Callable[[Buffer], bool],
 ) -> Buffer:
     """The line that is typed; Enter sends it, Alt-Enter begins another one below it."""
     path = history_path(environ)
@@ -44,7 +43,6 @@ def make_buffer(
         enable_history_search=True,
         auto_suggest=AutoSuggestFromHistory(),
         history=history,
-        accept_handler=accept,
         multiline=True,
     )
 

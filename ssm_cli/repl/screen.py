@@ -14,6 +14,7 @@ keys
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition, Filter
@@ -60,9 +61,8 @@ class Screen:
         hint: the line below it.
         search: the line that searches the history.
         says: whether the line below the prompt is shown in the plain face, too.
-        enter: called with a row of the tree that was clicked at twice.
         crash: called with a line of the restart log that was clicked at.
-        press: called with the action of a word of the key bar that was clicked at.
+        press: called with an action: of a word of the key bar that was clicked at, or of Enter.
         go: called with a record of the timeline that was clicked at.
 
     Attributes:
@@ -84,7 +84,6 @@ class Screen:
         search: SearchToolbar,
         *,
         says: Callable[[], bool],
-        enter: Callable[[int], None],
         crash: Callable[[Report], None],
         press: Callable[[str], None],
         go: Callable[[str], None],
@@ -93,7 +92,7 @@ class Screen:
         self._press, self._go = press, go
         self._prompt_rows = prompt_rows
         self.inline = self.plain = False
-        self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
+        self._tree = TreePane(model, partial(press, "enter_row"), lambda: self._go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, crash)
         self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)

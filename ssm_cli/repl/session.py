@@ -15,7 +15,6 @@ from functools import partial
 from typing import Protocol, TextIO, cast
 
 from prompt_toolkit.application import in_terminal
-from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import DummyOutput, Output, create_output
 from rich.text import Text
@@ -110,7 +109,9 @@ def run_session(
         settings=settings, stdout=stdout, ui=ui, serve=serve,
     )  # fmt: skip
     session.is_quiet, frame.redraw = quiet, session.draw_anew
-    return asyncio.run(session.run(complaint))
+    if complaint is not None:
+        session.model.notice(complaint, "bad")
+    return asyncio.run(session.run())
 
 
 def is_dumb(environ: Mapping[str, str]) -> bool:
@@ -169,15 +170,14 @@ class Session:
         self.commands = Commands(
             node, self._reader.names, self.model, settings, self._after_command
         )
-        self.buffer = make_buffer(
-            self._reader, settings, env.environ, self.model.notice, self._accept
-        )
+        self.buffer = make_buffer(self._reader, settings, env.environ, self.model.notice)
         self.travel = Travel(self.model, self.commands)
         self.screen = self._make_screen()
         self._typed = Typed(source, now, self.commands.has_room)
         self.app = make_app(
-            self.screen, settings, env.environ, self._typed, output, mouse=self._has_mouse
-        )
+            self.screen, settings, env.environ, self._typed, output,
+            mouse=lambda: self.actions.mouse and not self.screen.inline,
+        )  # fmt: skip
         self.scrolling = Scrolling(self.app, self.screen, self.model)
         stdout = env.stdout if stdout is None else stdout
         self.dumb = None if not is_dumb(env.environ) else Dumb(
@@ -199,9 +199,10 @@ class Session:
         settings = self._settings
         self.model.theme = theme_of(env.environ) if settings.theme == "auto" else settings.theme
         self._unread = partial(unread, env.stdout)
-        self._frames = Frames(self.app, self.model, self._flush, now, self._unread)
+        face = self.dumb or self.scrolling
+        self._frames = Frames(self.app, self.model, face.flush, now, self._unread)
         self._life = Life(
-            node, self.app, self.scrolling, self.dumb, self.model,
+            node, self.scrolling, self.dumb,
             serve=serve, stdout=stdout, now=now, drop=self._drop,
         )  # fmt: skip
         self.commands.echoes = self.dumb is None
@@ -220,35 +221,24 @@ class Session:
 
     def _make_screen(self) -> Screen:
         commands = self.commands
+
+        def said() -> tuple[str | None, str | None, str]:
+            asked = commands.asking.text or self.actions.line.words
+            return commands.waiting, asked, self.model.timeline.line
+
         prompt, hint, search = make_prompt(
-            self.buffer,
-            self._reader,
-            lambda: (
-                commands.waiting,
-                commands.asking.text or self.actions.line.words,
-                self.model.timeline.line,
-            ),
-            mark=lambda: commands.prompt,
+            self.buffer, self._reader, said, mark=lambda: commands.prompt
         )
         return Screen(
             self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
-            says=lambda: bool(
-                commands.asking.text or self.actions.line.held or commands.count
-                or self.model.timeline.line
-            ),
-            enter=self._enter,
+            says=lambda: bool(any(said()[1:]) or commands.count),
             crash=lambda report: commands.put(f"crash {report.id}"),
             press=lambda action: self.actions.named(action)(),
             go=self.travel.go_to,
         )  # fmt: skip
 
-    async def run(self, complaint: str | None = None) -> int:
-        """Start the tree, show the screen until the tree is down, say how it ended.
-
-        `complaint` is shown before all else.
-        """
-        if complaint is not None:
-            self.model.notice(complaint, "bad")
+    async def run(self) -> int:
+        """Start the tree, show the screen until the tree is down, say how it ended."""
         startup = startup_path(self._environ)
         if startup.is_file():
             self.commands.put(f"source {startup}")
@@ -258,7 +248,7 @@ class Session:
         """Draw the whole screen: frames were dropped as nobody read them."""
         if self.app.is_running:
             self.app.renderer.clear()
-            self._frames.invalidate()
+            self.app.invalidate()
 
     def quit(self) -> None:
         """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that.
@@ -272,12 +262,6 @@ class Session:
 
     # --- what the parts ask of each other ----------------------------------------------------
 
-    def _accept(self, buffer: Buffer) -> bool:
-        return self.actions.accept(buffer)
-
-    def _enter(self, row: int) -> None:
-        self.actions.enter_at(row)
-
     def _interrupt(self) -> None:
         self.actions.interrupt()
         if self.dumb is not None and not self.commands.is_busy:
@@ -288,10 +272,6 @@ class Session:
         count = self.commands.drop()
         count += len(lines_in(self.actions.line.drop() + self._typed.drop()))
         return dropped(count) if count else ""
-
-    def _has_mouse(self) -> bool:
-        """Return whether mouse events are handled; inline, the terminal scrolls itself."""
-        return self.actions.mouse and not self.screen.inline
 
     def _have_face(self, face: str) -> None:
         """Have what goes with a face."""
@@ -315,7 +295,7 @@ class Session:
         if self.commands.count:
             self.model.touch()  # many lines share a frame
         elif self.dumb is None:
-            self._frames.invalidate()
+            self.app.invalidate()
             if self._face == "plain" and not self._unread():
                 self.scrolling.flush()
         if result is not None and result.ends:
@@ -341,13 +321,6 @@ class Session:
         if self._face == "plain" and not self.is_quiet:
             self.model.say([Text(report_line(report))])
 
-    async def _flush(self) -> None:
-        """Print new output where it scrolls; called before each frame."""
-        if self.dumb is not None:
-            self.dumb.flush()
-        else:
-            self.scrolling.flush()
-
     async def _page(self, result: Result) -> bool:
         """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
@@ -365,11 +338,7 @@ class Session:
         task = asyncio.current_task()
         self.scrolling.borrowers.add(task)
         try:
-            if self.dumb is not None:
-                with self.dumb.away():
-                    yield
-            else:
-                async with in_terminal():
-                    yield
+            async with in_terminal() if self.dumb is None else self.dumb.away():
+                yield
         finally:
             self.scrolling.borrowers.discard(task)

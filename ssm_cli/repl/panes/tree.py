@@ -16,13 +16,11 @@ class TreePane(Pane):
 
     Args:
         model: what it shows.
-        enter: called with a row that was clicked at while it was chosen already.
+        enter: called at a click at the row that was chosen already.
         arrive: called at a click, for the keys to act here.
     """
 
-    def __init__(
-        self, model: Model, enter: Callable[[int], None], arrive: Callable[[], None]
-    ) -> None:
+    def __init__(self, model: Model, enter: Callable[[], None], arrive: Callable[[], None]) -> None:
         super().__init__(follow=False)
         self._arrive = arrive
         self._model = model
@@ -59,7 +57,7 @@ class TreePane(Pane):
         again, self._model.tree.chosen = self._model.tree.chosen == line, line
         self._arrive()
         if again:
-            self._enter(line)
+            self._enter()
 
     def line(self, index: int, width: int) -> StyleAndTextTuples:
         """See `Pane`."""
