@@ -21,8 +21,8 @@ from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
+from ssm_cli.repl.shell.verbs import SORTS
 from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
-from ssm_cli.repl.tree.view import SORTS
 from ssm_cli.repl.typed_line import TypedLine
 
 AT_PROMPT = ("prompt", "timeline")
@@ -183,7 +183,8 @@ class Actions:
     def sort(self) -> None:
         """F7: sort by the next column."""
         tree = self.model.tree
-        tree.sort_by(SORTS[(SORTS.index(tree.sort) + 1) % len(SORTS)])
+        titles = list(SORTS.values())
+        tree.sort_by(titles[(titles.index(tree.sort) + 1) % len(titles)])
         self.model.touch()
 
     def toggle_mouse(self) -> None:

@@ -14,7 +14,7 @@ from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
 from ssm_cli.repl.faces.scrolling import Scrolling
-from ssm_cli.repl.shell.programs import hand_back, in_background, in_foreground, need_shell
+from ssm_cli.repl.shell.programs import hand_back, in_foreground, need_shell
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
@@ -175,7 +175,7 @@ class Life:
         A terminal that goes away while it is another job's does not end the tree.
         """
         while not self._leaves:
-            await self._until(lambda: not in_background(self.stdout))
+            await self._until(lambda: in_foreground(self.stdout) is not False)
             if self._leaves:
                 return
             if self.dumb is not None:
@@ -205,7 +205,7 @@ class Life:
             await hand_back(self.stdout)
         except OSError as error:
             self._model.notice(f"not detached: {error.strerror}", "bad")
-        await self._until(lambda: in_foreground(self.stdout))
+        await self._until(lambda: bool(in_foreground(self.stdout)))
         self.shown.set()
         signal.signal(signal.SIGHUP, before)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, signal.SIGHUP)
@@ -219,7 +219,7 @@ class Life:
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
     ) -> None:
         """Start or stop the tree, showing progress; Ctrl-C interrupts at once."""
-        if not self.stdout.isatty() or in_background(self.stdout):
+        if not self.stdout.isatty() or in_foreground(self.stdout) is False:
             do()
             return
         progress = Progress(self.stdout, self.now, what, events, total)
@@ -243,7 +243,7 @@ class Life:
 
     def _say_goodbye(self) -> None:
         """Print the last lines and how the tree ended, unless another job has the terminal."""
-        if in_background(self.stdout):
+        if in_foreground(self.stdout) is False:
             return
         lines = (self.scrolling if self.dumb is None else self.dumb).rest()
         lines += self._model.last_words() if self.node.gave_up else []

@@ -38,10 +38,10 @@ from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.prompt.typed import Typed
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands, dropped
-from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
+from ssm_cli.repl.shell.config import Settings, config_folder, load_settings
 from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.pipeline import lines_in
-from ssm_cli.repl.shell.programs import interactive, pager_of
+from ssm_cli.repl.shell.programs import interactive, words_of
 from ssm_cli.repl.travel import Travel
 from ssm_cli.runtime.views import Report
 
@@ -239,7 +239,7 @@ class Session:
 
     async def run(self) -> int:
         """Start the tree, show the screen until the tree is down, say how it ended."""
-        startup = startup_path(self._environ)
+        startup = config_folder(self._environ) / "startup.ssm"
         if startup.is_file():
             self.commands.put(f"source {startup}")
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
@@ -329,7 +329,8 @@ class Session:
             return False
         text = "".join(f"{line}\n" for line in result.lines)
         async with self._lend():
-            await interactive(pager_of(self._environ), text.encode("utf-8", "surrogateescape"))
+            pager = words_of(self._environ, "PAGER", usual="less -FRX")  # it ends on little
+            await interactive(pager, text.encode("utf-8", "surrogateescape"))
         return True
 
     @asynccontextmanager
