@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Protocol, TextIO, cast
 
@@ -106,9 +107,9 @@ def run_session(
     session = Session(
         node, env, title, source=create_input(env.stdin),
         output=DummyOutput() if is_dumb(env.environ) else create_output(frames),
-        settings=settings, stdout=stdout, ui=ui, serve=serve,
+        settings=settings, stdout=stdout, ui=ui, quiet=quiet, serve=serve,
     )  # fmt: skip
-    session.is_quiet, frame.redraw = quiet, session.draw_anew
+    frame.redraw = session.draw_anew
     if complaint is not None:
         session.model.notice(complaint, "bad")
     return asyncio.run(session.run())
@@ -140,32 +141,31 @@ def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
         return Settings(), str(error)
 
 
+@dataclass(eq=False)
 class Session:
     """Composes the parts of one session. Everything runs on the event loop.
 
-    Attributes:
-        is_quiet: the plain face prints no reports.
+    Args:
+        quiet: the plain face prints no reports. The others: see `run_session`.
     """
 
-    def __init__(
-        self,
-        node: RunningNode,
-        env: Environment,
-        title: str,
-        *,
-        source: Input,
-        output: Output,
-        settings: Settings | None = None,
-        stdout: TextIO | None = None,
-        ui: str | None = None,
-        serve: Serve | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        settings = Settings() if settings is None else settings
-        self._settings, self._environ = settings, env.environ
-        self._face = "plain" if is_dumb(env.environ) else ui or settings.ui
-        self.is_quiet = False
-        self.model = Model(node, title, now)
+    node: RunningNode
+    env: Environment
+    title: str
+    _: KW_ONLY
+    source: Input
+    output: Output
+    settings: Settings
+    stdout: TextIO | None = None
+    ui: str | None = None
+    quiet: bool = False
+    serve: Serve | None = None
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        node, env, settings, now = self.node, self.env, self.settings, self.now
+        self._face = "plain" if is_dumb(env.environ) else self.ui or settings.ui
+        self.model = Model(node, self.title, now)
         self._reader = LineReader(Names(node), settings.aliases)
         self.commands = Commands(
             node, self._reader.names, self.model, settings, self._after_command
@@ -173,37 +173,30 @@ class Session:
         self.buffer = make_buffer(self._reader, settings, env.environ, self.model.notice)
         self.travel = Travel(self.model, self.commands)
         self.screen = self._make_screen()
-        self._typed = Typed(source, now, self.commands.has_room)
+        self._typed = Typed(self.source, now, self.commands.has_room)
         self.app = make_app(
-            self.screen, settings, env.environ, self._typed, output,
+            self.screen, settings, env.environ, self._typed, self.output,
             mouse=lambda: self.actions.mouse and not self.screen.inline,
         )  # fmt: skip
         self.scrolling = Scrolling(self.app, self.screen, self.model)
-        stdout = env.stdout if stdout is None else stdout
+        self._stdout = self.stdout or env.stdout
         self.dumb = None if not is_dumb(env.environ) else Dumb(
-            env.stdin, stdout, self.model, self.commands,
+            env.stdin, self._stdout, self.model, self.commands,
             leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
-        self._join(node, env, stdout, now, serve or node.serve)
+        self._join()
         self._typed.take = self.actions.take
 
-    def _join(
-        self,
-        node: RunningNode,
-        env: Environment,
-        stdout: TextIO,
-        now: Callable[[], float],
-        serve: Serve,
-    ) -> None:
+    def _join(self) -> None:
         """Connect the frames, the life cycle and the actions."""
-        settings = self._settings
+        node, env, settings, now = self.node, self.env, self.settings, self.now
         self.model.theme = theme_of(env.environ) if settings.theme == "auto" else settings.theme
         self._unread = partial(unread, env.stdout)
         face = self.dumb or self.scrolling
         self._frames = Frames(self.app, self.model, face.flush, now, self._unread)
         self._life = Life(
             node, self.scrolling, self.dumb,
-            serve=serve, stdout=stdout, now=now, drop=self._drop,
+            serve=self.serve or node.serve, stdout=self._stdout, now=now, drop=self._drop,
         )  # fmt: skip
         self.commands.echoes = self.dumb is None
         self.commands.room = self._room
@@ -239,7 +232,7 @@ class Session:
 
     async def run(self) -> int:
         """Start the tree, show the screen until the tree is down, say how it ended."""
-        startup = config_folder(self._environ) / "startup.ssm"
+        startup = config_folder(self.env.environ) / "startup.ssm"
         if startup.is_file():
             self.commands.put(f"source {startup}")
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
@@ -318,18 +311,18 @@ class Session:
         """Note a report, to be drawn later; called from inside the node."""
         self.model.on_report(report)
         self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
-        if self._face == "plain" and not self.is_quiet:
+        if self._face == "plain" and not self.quiet:
             self.model.say([Text(report_line(report))])
 
     async def _page(self, result: Result) -> bool:
         """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
-        tall = len(result.lines) >= rows and not result.error and self._settings.pager
+        tall = len(result.lines) >= rows and not result.error and self.settings.pager
         if not tall or self._face == "full" or self.dumb is not None or self.commands.count:
             return False
         text = "".join(f"{line}\n" for line in result.lines)
         async with self._lend():
-            pager = words_of(self._environ, "PAGER", usual="less -FRX")  # it ends on little
+            pager = words_of(self.env.environ, "PAGER", usual="less -FRX")  # it ends on little
             await interactive(pager, text.encode("utf-8", "surrogateescape"))
         return True
 

@@ -178,13 +178,6 @@ class Commands:
             while self._later and not self.is_busy:
                 self._later.popleft()()
 
-    def _leave_behind(self) -> int:
-        """Drop lines that were typed before it was known that one does not lead where it should."""
-        if not (self.results.missed and self._lines):
-            return 0
-        self.results.lose()
-        return self.drop()
-
     async def line(self, line: str, *, script: bool = False) -> None:
         """Carry out a line now, and show what it came to.
 
@@ -194,7 +187,10 @@ class Commands:
         """
         last = self.results.last
         result = await self.carry_out(line, script=script)
-        behind = self._leave_behind()
+        behind = 0
+        if self.results.missed and self._lines:  # typed before it was known that it leads nowhere
+            self.results.lose()
+            behind = self.drop()
         if result is not None:
             number = self.results.last if self.results.last > last and not result.error else None
             known = result is self._shown
