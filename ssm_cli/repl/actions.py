@@ -34,7 +34,7 @@ class Actions:
     """The actions of a session.
 
     Args:
-        buffer: what is typed.
+        line: what is typed, and what was pasted before it.
         scrolling: the face of the application: it has that, its screen and what it shows.
         commands: carries out lines.
         environ: the environment variables.
@@ -43,12 +43,9 @@ class Actions:
         face: changes the face of the session.
         quit: ends the session.
         travel: the actions that go to other places in time, by name.
-
-    Attributes:
-        line: what is typed, and what was pasted before it.
     """
 
-    buffer: Buffer
+    line: TypedLine
     scrolling: Scrolling
     commands: Commands
     _: KW_ONLY
@@ -62,7 +59,7 @@ class Actions:
     def __post_init__(self) -> None:
         face = self.scrolling
         self.app, self.screen, self.model = face.app, face.screen, face.model
-        self.line = TypedLine(self.buffer, self.commands, self.model.notice)
+        self.buffer = self.line.buffer
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
         self._needle = ""

@@ -34,7 +34,6 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenu
-from prompt_toolkit.widgets import SearchToolbar
 
 from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
 from ssm_cli.render.rows import header
@@ -45,6 +44,7 @@ from ssm_cli.repl.panes.help import HelpPane
 from ssm_cli.repl.panes.lines import Pane, fragments
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
 from ssm_cli.repl.panes.tree import TreePane
+from ssm_cli.repl.typed_line import TypedLine
 from ssm_cli.runtime.views import Report
 
 PLAIN_ROWS = 3  # a lower terminal has no timeline in the plain face
@@ -57,10 +57,7 @@ class Screen:
 
     Args:
         model: what is shown.
-        prompt: the window of the prompt; `prompt_rows` says how many rows it takes.
-        hint: the line below it.
-        search: the line that searches the history.
-        says: whether the line below the prompt is shown in the plain face, too.
+        line: what is typed; in the plain face the line below it is shown if it says something.
         crash: called with a line of the restart log that was clicked at.
         press: called with an action: of a word of the key bar that was clicked at, or of Enter.
         go: called with a record of the timeline that was clicked at.
@@ -78,19 +75,15 @@ class Screen:
     def __init__(
         self,
         model: Model,
-        prompt: Window,
-        prompt_rows: Callable[[], int],
-        hint: UIControl,
-        search: SearchToolbar,
+        line: TypedLine,
         *,
-        says: Callable[[], bool],
         crash: Callable[[Report], None],
         press: Callable[[str], None],
         go: Callable[[str], None],
     ) -> None:
         self.model = model
         self._press, self._go = press, go
-        self._prompt_rows = prompt_rows
+        self._typed = line
         self.inline = self.plain = False
         self._tree = TreePane(model, partial(press, "enter_row"), lambda: self._go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, crash)
@@ -101,13 +94,15 @@ class Screen:
         self._low = Condition(lambda: self._geometry().low)
         drawn = Condition(lambda: not self.plain)
         roomy = drawn & Condition(lambda: self._geometry().hint > 0)
-        hinted = ~_searching(search) & (roomy | Condition(says))
+        hinted = ~Condition(lambda: line.search.control in get_app().layout.search_links)
+        hinted &= roomy | Condition(lambda: line.says)
         menu = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), ~drawn)
-        below = HSplit([self._timeline(), prompt, search, menu, _line(hint, hinted), self._keys()])
+        hint = _line(line.hint, hinted)
+        below = HSplit([self._timeline(), line.window, line.search, menu, hint, self._keys()])
         body = HSplit([ConditionalContainer(self._above(), drawn), below])
         floating = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), drawn)
         self._menu = Float(floating, xcursor=True)
-        self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=prompt)
+        self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=line.window)
 
     def _above(self) -> Container:
         """What is above the prompt: the panes, or the help in their place."""
@@ -183,7 +178,7 @@ class Screen:
         menu goes where the cursor is.
         """
         self._menu.ycursor = self.inline
-        above = 1 + self._prompt_rows() + self._geometry().keys
+        above = 1 + self._typed.rows + self._geometry().keys
         self._menu.bottom = None if self.inline else above
 
     def follow(self) -> None:
@@ -233,7 +228,7 @@ class Screen:
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
         wanted = self.model.tree.index.count + 1
-        rows = size.rows - self._prompt_rows() + 1 - self._has_timeline
+        rows = size.rows - self._typed.rows + 1 - self._has_timeline
         detail = 0 if self.model.detail is None else len(self.model.detail) + 1
         return geometry(rows, size.columns, wanted, detail_rows=detail, inline=self.inline)
 
@@ -272,7 +267,7 @@ class Screen:
     @property
     def _has_timeline(self) -> bool:
         """Whether the timeline is asked for, and there is room for it."""
-        rows = get_app().output.get_size().rows - self._prompt_rows() + 1
+        rows = get_app().output.get_size().rows - self._typed.rows + 1
         return self.model.timeline.shown and rows > (PLAIN_ROWS if self.plain else LOW_ROWS)
 
     def _timeline(self) -> ConditionalContainer:
@@ -297,7 +292,3 @@ def _exactly(cells: int) -> Dimension:
 
 def _line(control: UIControl, when: Filter | bool = True, style: str = "") -> ConditionalContainer:
     return ConditionalContainer(Window(control, height=1, style=style), filter=when)
-
-
-def _searching(search: SearchToolbar) -> Condition:
-    return Condition(lambda: search.control in get_app().layout.search_links)

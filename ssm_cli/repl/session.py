@@ -27,7 +27,7 @@ from ssm_cli.render.ascii import TABLE, AsciiStream
 from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
 from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
-from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
+from ssm_cli.repl.application import make_app
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.frames import Frames
@@ -44,6 +44,7 @@ from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import interactive, words_of
 from ssm_cli.repl.travel import Travel
+from ssm_cli.repl.typed_line import TypedLine
 from ssm_cli.runtime.views import Report
 
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
@@ -107,11 +108,9 @@ def run_session(
     session = Session(
         node, env, title, source=create_input(env.stdin),
         output=DummyOutput() if is_dumb(env.environ) else create_output(frames),
-        settings=settings, stdout=stdout, ui=ui, quiet=quiet, serve=serve,
+        settings=settings, complaint=complaint, stdout=stdout, ui=ui, quiet=quiet, serve=serve,
     )  # fmt: skip
     frame.redraw = session.draw_anew
-    if complaint is not None:
-        session.model.notice(complaint, "bad")
     return asyncio.run(session.run())
 
 
@@ -146,6 +145,7 @@ class Session:
     """Composes the parts of one session. Everything runs on the event loop.
 
     Args:
+        complaint: shown before all else.
         quiet: the plain face prints no reports. The others: see `run_session`.
     """
 
@@ -156,6 +156,7 @@ class Session:
     source: Input
     output: Output
     settings: Settings
+    complaint: str | None = None
     stdout: TextIO | None = None
     ui: str | None = None
     quiet: bool = False
@@ -170,7 +171,8 @@ class Session:
         self.commands = Commands(
             node, self._reader.names, self.model, settings, self._after_command
         )
-        self.buffer = make_buffer(self._reader, settings, env.environ, self.model.notice)
+        self._line = TypedLine(self._reader, settings, env.environ, self.commands)
+        self.buffer = self._line.buffer
         self.travel = Travel(self.model, self.commands)
         self.screen = self._make_screen()
         self._typed = Typed(self.source, now, self.commands.has_room)
@@ -202,7 +204,7 @@ class Session:
         self.commands.room = self._room
         self._have_face(self._face)
         self.actions = Actions(
-            self.buffer, self.scrolling, self.commands, environ=env.environ, mouse=settings.mouse,
+            self._line, self.scrolling, self.commands, environ=env.environ, mouse=settings.mouse,
             lend=self._lend, face=self._change_face, quit=self.quit, travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
@@ -213,25 +215,17 @@ class Session:
         ).run  # fmt: skip
 
     def _make_screen(self) -> Screen:
-        commands = self.commands
-
-        def said() -> tuple[str | None, str | None, str]:
-            asked = commands.asking.text or self.actions.line.words
-            return commands.waiting, asked, self.model.timeline.line
-
-        prompt, hint, search = make_prompt(
-            self.buffer, self._reader, said, mark=lambda: commands.prompt
-        )
         return Screen(
-            self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
-            says=lambda: bool(any(said()[1:]) or commands.count),
-            crash=lambda report: commands.put(f"crash {report.id}"),
+            self.model, self._line,
+            crash=lambda report: self.commands.put(f"crash {report.id}"),
             press=lambda action: self.actions.named(action)(),
             go=self.travel.go_to,
         )  # fmt: skip
 
     async def run(self) -> int:
         """Start the tree, show the screen until the tree is down, say how it ended."""
+        if self.complaint is not None:
+            self.model.notice(self.complaint, "bad")
         startup = config_folder(self.env.environ) / "startup.ssm"
         if startup.is_file():
             self.commands.put(f"source {startup}")
