@@ -168,8 +168,7 @@ class Locals:
                     self._commands.show(result)
                     if result.error or result.ends:
                         return msgspec.structs.replace(result, lines=())
-                if self._commands.room is not None:
-                    await self._commands.room()
+                await self._commands.room()
         finally:
             self._depth -= 1
         return None

@@ -105,14 +105,6 @@ def lit(line: StyleAndTextTuples, needle: str) -> StyleAndTextTuples:
     ]
 
 
-def cropped(text: Text, width: int) -> Text:
-    """A line of text in at most `width` cells, with `…` where it goes on."""
-    if text.cell_len > width:
-        text = text.copy()
-        text.truncate(width, overflow="ellipsis")
-    return text
-
-
 class Pane(UIControl):
     """A window on lines: shows those from `top` on, or keeps to the last ones (`follow`).
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from ssm_cli.render.log import log_text
 from ssm_cli.render.reply import MARK
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import FAR, Pane, cropped, fragments, wrapped
+from ssm_cli.repl.panes.lines import FAR, Pane, fragments, wrapped
 from ssm_cli.runtime.views import Report
 
 HANG = 11  # cells before a report's name: time and glyph
@@ -70,9 +70,11 @@ class LogPane(Pane):
         return self.cached((report.seq, width, part), lambda: self._text(report, width, part))
 
     def _text(self, report: Report, width: int, part: int) -> Text:
-        if part == WHOLE:
-            return cropped(log_text(report), width)
-        return self._parts(report, width)[part]
+        if part != WHOLE:
+            return self._parts(report, width)[part]
+        whole = log_text(report)
+        whole.truncate(width, overflow="ellipsis")
+        return whole
 
 
 class DetailPane(Pane):

@@ -33,13 +33,12 @@ SHOWN_LINES = 10  # that wait; from there on it is said how many there are
 
 NOT_WAITED = "not waited for any longer; what is a call goes on, and nobody waits for it any more"
 
-Here = Callable[[Local], Awaitable[Result | None]]
-Page = Callable[[Result], Awaitable[bool]]
-
 
 @dataclass(eq=False)
 class Commands:
     """Carries out lines, and puts what was typed and what came of it into the output.
+
+    What is set by who can is set before `run`.
 
     Args:
         api: the tree.
@@ -69,9 +68,9 @@ class Commands:
         self.running: str | None = None
         self._shown: Result | None = None
         self.asking = Questions(self.model.notice)
-        self.here: Here | None = None
-        self.page: Page | None = None
-        self.room: Callable[[], Awaitable[None]] | None = None
+        self.here: Callable[[Local], Awaitable[Result | None]]
+        self.page: Callable[[Result], Awaitable[bool]]
+        self.room: Callable[[], Awaitable[None]]
         self.results = Results()
         self.plain = False
         self.echoes = True
@@ -173,8 +172,7 @@ class Commands:
                 self.done(None)
             finally:
                 self.running, self._task, self._far = None, None, ""
-            if self.room is not None:
-                await self.room()
+            await self.room()
             while self._later and not self.is_busy:
                 self._later.popleft()()
 
@@ -193,8 +191,7 @@ class Commands:
             behind = self.drop()
         if result is not None:
             number = self.results.last if self.results.last > last and not result.error else None
-            known = result is self._shown
-            if known or self.page is None or not await self.page(result):
+            if result is self._shown or not await self.page(result):
                 self.show(result, number)
         if behind:
             self.model.notice(f"{dropped(behind)}: `now` or `at RECORD` says where to go on")
@@ -227,7 +224,6 @@ class Commands:
         try:
             local = parse_here(line, workers)
             if local is not None:
-                assert self.here is not None, "the session sets it before it runs"
                 return await self.here(local)
             names = NamesHere(lambda: workers, self.api, self.results)
             command = read_command(line, names, self.results)
