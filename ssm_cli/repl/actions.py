@@ -15,13 +15,14 @@ from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
 from rich.text import Text
 
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, message_of
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
 from ssm_cli.repl.shell.verbs import SORTS
+from ssm_cli.repl.timeline import Data
 from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
 from ssm_cli.repl.typed_line import TypedLine
 
@@ -42,7 +43,6 @@ class Actions:
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
         quit: ends the session.
-        travel: the actions that go to other places in time, by name.
     """
 
     line: TypedLine
@@ -54,7 +54,6 @@ class Actions:
     lend: Callable[[], AbstractAsyncContextManager[None]]
     face: Callable[[str], None]
     quit: Callable[[], None]
-    travel: Mapping[str, Callable[[], None]]
 
     def __post_init__(self) -> None:
         face = self.scrolling
@@ -67,12 +66,18 @@ class Actions:
         self.buffer.accept_handler = self._accept
         self.buffer.on_text_changed += self._typed
 
-    def named(self, action: str) -> Callable[[], None]:
+    def named(self, action: str) -> Callable[..., None]:
         """The action that the table of keys means by a name."""
         acts = {act: partial(self.act, act) for act in get_args(Act)}
+        step = self.model.timeline.step
         more: dict[str, Callable[[], None]] = {
             **acts,
-            **self.travel,
+            "earlier": lambda: self._go(partial(step, -1)),
+            "later": lambda: self._go(partial(step, 1)),
+            "earlier_crash": lambda: self._go(partial(step, -1, crash=True)),
+            "later_crash": lambda: self._go(partial(step, 1, crash=True)),
+            "earliest": lambda: self.go_to("start"),
+            "latest": lambda: self.go_to("now"),
             "next_pane": lambda: self.screen.choose(1),
             "previous_pane": lambda: self.screen.choose(-1),
             "page_up": lambda: self.screen.chosen.page(-1),
@@ -172,9 +177,31 @@ class Actions:
         elif not self._seek().find(self._needle):
             self.model.notice(f"no line contains `{self._needle}`")
 
-    def crash(self) -> None:
-        """F4: the report of the last crash, of the chosen worker if one is."""
-        name = self.model.tree.chosen_name() if self.screen.in_tree else None
+    def timeline(self) -> None:
+        """F10: show the timeline above the prompt, or no longer."""
+        self.model.timeline.toggle()
+        self.model.touch()
+
+    def go_to(self, where: str) -> None:
+        """Go to a place in time, a record, `start` or `now`, without a line of output."""
+        self._go(partial(self.model.timeline.go, where))
+
+    def _go(self, step: Callable[[], Data]) -> None:
+        """Go where a step along the timeline leads, once no command is carried out."""
+        self.commands.when_free(partial(self._step, step))
+
+    def _step(self, step: Callable[[], Data]) -> None:
+        try:
+            self.commands.results.go(step())
+        except SsmError as error:
+            self.model.notice(message_of(error))
+        self.model.stand(self.commands.results.place)
+        self.model.touch()
+
+    def crash(self, name: str | None = None) -> None:
+        """F4: the report of a worker's last crash: of this one, the chosen one, or any."""
+        if name is None and self.screen.in_tree:
+            name = self.model.tree.chosen_name()
         self.commands.put("crash" if name is None else f"crash {name}")
 
     def sort(self) -> None:

@@ -1,20 +1,50 @@
-"""The application that prompt_toolkit runs: screen, input and output put together."""
+"""The application that prompt_toolkit runs: screen, input and output put together, and its look."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.styles import DynamicStyle
+from prompt_toolkit.styles import DynamicStyle, Style
 
+from ssm_cli.render.theme import ATTRIBUTES, THEMES, Theme
 from ssm_cli.repl.faces.reflow import Resizing, wraps_anew
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.config import Settings
-from ssm_cli.repl.themes import style
+
+PARTS = {  # of the screen, besides the roles of texts; the same in every theme
+    "status": "reverse",
+    "rule.chosen": "bold",
+    "key": "reverse",
+    "completion-menu": "noinherit reverse",
+    "completion-menu.completion.current": "noinherit bold underline",
+    "completion-menu.meta.completion": "noinherit reverse",
+    "completion-menu.meta.completion.current": "noinherit bold",
+}
+
+
+@cache
+def style(theme: Theme) -> Style:
+    """Return the style of a theme."""
+    roles = {role: _words(look) for role, look in THEMES[theme].items()}
+    return Style.from_dict(
+        {**PARTS, **roles, "rule": roles["muted"], "auto-suggestion": roles["hint"]}
+    )
+
+
+def _words(look: str) -> str:
+    """Rich's words as prompt_toolkit's.
+
+    >>> _words("bold bright_red")
+    'bold ansibrightred'
+    """
+    words = look.split()
+    return " ".join(w if w in ATTRIBUTES else f"ansi{w.replace('_', '')}" for w in words)
 
 
 def make_app(

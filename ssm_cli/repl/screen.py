@@ -45,7 +45,6 @@ from ssm_cli.repl.panes.lines import Pane, fragments
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
 from ssm_cli.repl.panes.tree import TreePane
 from ssm_cli.repl.typed_line import TypedLine
-from ssm_cli.runtime.views import Report
 
 PLAIN_ROWS = 3  # a lower terminal has no timeline in the plain face
 PLACES: tuple[Place, ...] = ("prompt", "tree", "log")
@@ -58,9 +57,7 @@ class Screen:
     Args:
         model: what is shown.
         line: what is typed; in the plain face the line below it is shown if it says something.
-        crash: called with a line of the restart log that was clicked at.
-        press: called with an action: of a word of the key bar that was clicked at, or of Enter.
-        go: called with a record of the timeline that was clicked at.
+        press: called with the name of an action, and what it is about, for what was clicked at.
 
     Attributes:
         model: what is shown.
@@ -72,21 +69,13 @@ class Screen:
         output, log: panes that can be searched.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        line: TypedLine,
-        *,
-        crash: Callable[[Report], None],
-        press: Callable[[str], None],
-        go: Callable[[str], None],
-    ) -> None:
+    def __init__(self, model: Model, line: TypedLine, press: Callable[..., None]) -> None:
         self.model = model
-        self._press, self._go = press, go
+        self._press = press
         self._typed = line
         self.inline = self.plain = False
         self._tree = TreePane(model, partial(press, "enter_row"), lambda: self._go_to("tree"))
-        self.output, self.log = OutputPane(model), LogPane(model, crash)
+        self.output, self.log = OutputPane(model), LogPane(model, partial(press, "crash"))
         self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
         self._place = 0
@@ -276,7 +265,9 @@ class Screen:
         def words() -> StyleAndTextTuples:
             if self.model.timeline.widen(self._columns()):
                 self.model.touch()
-            return timeline_words(self.model.timeline, self._columns(), self._go)
+            return timeline_words(
+                self.model.timeline, self._columns(), partial(self._press, "go_to")
+            )
 
         return _line(FormattedTextControl(words), Condition(lambda: self._has_timeline))
 

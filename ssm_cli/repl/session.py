@@ -43,7 +43,6 @@ from ssm_cli.repl.shell.config import Settings, config_folder, load_settings
 from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import interactive, words_of
-from ssm_cli.repl.travel import Travel
 from ssm_cli.repl.typed_line import TypedLine
 from ssm_cli.runtime.views import Report
 
@@ -173,8 +172,9 @@ class Session:
         )
         self._line = TypedLine(self._reader, settings, env.environ, self.commands)
         self.buffer = self._line.buffer
-        self.travel = Travel(self.model, self.commands)
-        self.screen = self._make_screen()
+        self.screen = Screen(
+            self.model, self._line, lambda action, *on: self.actions.named(action)(*on)
+        )
         self._typed = Typed(self.source, now, self.commands.has_room)
         self.app = make_app(
             self.screen, settings, env.environ, self._typed, self.output,
@@ -205,7 +205,7 @@ class Session:
         self._have_face(self._face)
         self.actions = Actions(
             self._line, self.scrolling, self.commands, environ=env.environ, mouse=settings.mouse,
-            lend=self._lend, face=self._change_face, quit=self.quit, travel=self.travel.actions,
+            lend=self._lend, face=self._change_face, quit=self.quit,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
@@ -213,14 +213,6 @@ class Session:
             node, self.actions, now,
             detach=self._life.detach, only_lines=self.dumb is not None,
         ).run  # fmt: skip
-
-    def _make_screen(self) -> Screen:
-        return Screen(
-            self.model, self._line,
-            crash=lambda report: self.commands.put(f"crash {report.id}"),
-            press=lambda action: self.actions.named(action)(),
-            go=self.travel.go_to,
-        )  # fmt: skip
 
     async def run(self) -> int:
         """Start the tree, show the screen until the tree is down, say how it ended."""

@@ -22,13 +22,13 @@ class LogPane(Pane):
 
     Args:
         model: what it shows.
-        enter: called with the report on a line that was clicked at.
+        enter: called with the name of the node that a line is about which was clicked at.
 
     Attributes:
         wraps: each report takes as many rows as it needs.
     """
 
-    def __init__(self, model: Model, enter: Callable[[Report], None]) -> None:
+    def __init__(self, model: Model, enter: Callable[[str], None]) -> None:
         super().__init__(follow=True)
         self.wraps = False
         self._model = model
@@ -37,7 +37,7 @@ class LogPane(Pane):
 
     def pressed(self, line: int) -> None:
         """See `Pane`: open the crash report."""
-        self._enter(self._row(line)[0])
+        self._enter(self._row(line)[0].id)
 
     def count(self, width: int) -> int:
         """See `Pane`."""
