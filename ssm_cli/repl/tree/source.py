@@ -57,17 +57,14 @@ class Listed(Protocol):
         ...
 
 
-def source_of(api: NodeApi, now: Callable[[], float]) -> Source:
+def source_of(api: NodeApi, now: Callable[[], float] | None) -> Source:
     """Return the source of any tree: the node's listing if it has one.
 
-    `now` is a monotonic clock, in seconds.
+    `now` is a monotonic clock, in seconds; None: the tree stands still, and is asked once.
     """
-    return api.listing() if isinstance(api, Listed) else FarSource(api, now)
-
-
-def source_of_past(api: NodeApi) -> Source:
-    """Return the source of a tree at a place in time; a far one is asked once."""
-    return api.listing() if isinstance(api, Listed) else ViewSource(api)
+    if isinstance(api, Listed):
+        return api.listing()
+    return ViewSource(api) if now is None else FarSource(api, now)
 
 
 class ViewSource:
