@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.repl.shell.interpret import NamesHere, Piped, WorkerNames, read_command
+from ssm_cli.repl.shell.interpret import NamesHere, Piped, names_to_call, read_command
 from ssm_cli.repl.shell.pipeline import Pipeline
 from ssm_cli.repl.shell.results import Results
 
@@ -127,7 +128,7 @@ def run_script(
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}" if source else ""
         try:
-            names = NamesHere(WorkerNames(node, once=True), node, results)
+            names = NamesHere(cache(partial(names_to_call, node)), node, results)
             command = read_command(line, names, results, typed=do is not None and keep_going)
             if command is None:
                 continue

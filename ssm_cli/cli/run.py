@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -228,7 +229,7 @@ def _play(
     output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
-    from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import NamesHere, names_to_call  # noqa: PLC0415 - as above
 
     printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
@@ -246,5 +247,5 @@ def _play(
     else:
         given = lines.of_stdin(env)
     source_name = "" if typing else "-c" if commands else name_of(script or "-")
-    names = NamesHere(WorkerNames(served.node), served.node, session.results)
+    names = NamesHere(partial(names_to_call, served.node), served.node, session.results)
     return session.run(lines.parsed(given, names, session.results, source_name))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -187,12 +188,12 @@ def script(
         connected = where.connect(env)
         return ask.run_script(env, connected, source, lines, output, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
-    from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import NamesHere, names_to_call  # noqa: PLC0415 - as above
 
     node = _node(tree, env, remember=True)
     session = _session(env, node, output, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
-    names = NamesHere(WorkerNames(node), node, session.results)
+    names = NamesHere(partial(names_to_call, node), node, session.results)
     return session.run(parsed(given, names, session.results, name_of(file)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from ssm_cli.render.outlet import Through
+
 TABLE = str.maketrans(
     {
         "●": "*", "◌": ".", "↻": "~", "○": "o", "✖": "x", "■": "#", "‖": "=", "⧗": "!",
@@ -23,3 +25,13 @@ def to_ascii(text: str) -> str:
     if text.isascii():
         return text
     return "".join(c if c.isascii() else "?" * cell_len(c) for c in text)
+
+
+class AsciiStream(Through):
+    """A text stream that translates what is written to another (`--ascii`)."""
+
+    encoding = "ascii"
+
+    def write(self, text: str) -> int:
+        """Write the text in ASCII."""
+        return self._stream.write(to_ascii(text))

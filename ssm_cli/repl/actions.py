@@ -9,22 +9,21 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import get_args
 
-from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
 from rich.text import Text
 
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, message_of
+from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
-from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
-from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
+from ssm_cli.repl.shell.verbs import SORTS
+from ssm_cli.repl.timeline import Data
 from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
-from ssm_cli.repl.tree.view import SORTS
 from ssm_cli.repl.typed_line import TypedLine
 
 AT_PROMPT = ("prompt", "timeline")
@@ -36,49 +35,49 @@ class Actions:
     """The actions of a session.
 
     Args:
-        app: it has the screen.
-        buffer: what is typed.
-        screen: what is chosen on it.
-        model: what it shows.
+        line: what is typed, and what was pasted before it.
+        scrolling: the face of the application: it has that, its screen and what it shows.
         commands: carries out lines.
         environ: the environment variables.
         mouse: it works in the view; else it selects text.
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
         quit: ends the session.
-        lent: whether another program has the terminal.
-        travel: the actions that go to other places in time, by name.
-
-    Attributes:
-        line: what is typed, and what was pasted before it.
     """
 
-    app: Application[None]
-    buffer: Buffer
-    screen: Screen
-    model: Model
-    _: KW_ONLY
+    line: TypedLine
+    scrolling: Scrolling
     commands: Commands
+    _: KW_ONLY
     environ: Mapping[str, str]
     mouse: bool
     lend: Callable[[], AbstractAsyncContextManager[None]]
     face: Callable[[str], None]
     quit: Callable[[], None]
-    lent: Callable[[], bool]
-    travel: Mapping[str, Callable[[], None]]
 
     def __post_init__(self) -> None:
-        self.line = TypedLine(self.buffer, self.commands, self.model.notice)
+        face = self.scrolling
+        self.app, self.screen, self.model = face.app, face.screen, face.model
+        self.buffer = self.line.buffer
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
         self._needle = ""
         self._seek: Callable[[], Pane] = lambda: self.screen.output
+        self.buffer.accept_handler = self._accept
         self.buffer.on_text_changed += self._typed
 
-    def named(self, action: str) -> Callable[[], None]:
+    def named(self, action: str) -> Callable[..., None]:
         """The action that the table of keys means by a name."""
-        acts: dict[str, Callable[[], None]] = {act: partial(self.act, act) for act in get_args(Act)}
-        panes: dict[str, Callable[[], None]] = {
+        acts = {act: partial(self.act, act) for act in get_args(Act)}
+        step = self.model.timeline.step
+        more: dict[str, Callable[[], None]] = {
+            **acts,
+            "earlier": lambda: self._go(partial(step, -1)),
+            "later": lambda: self._go(partial(step, 1)),
+            "earlier_crash": lambda: self._go(partial(step, -1, crash=True)),
+            "later_crash": lambda: self._go(partial(step, 1, crash=True)),
+            "earliest": lambda: self.go_to("start"),
+            "latest": lambda: self.go_to("now"),
             "next_pane": lambda: self.screen.choose(1),
             "previous_pane": lambda: self.screen.choose(-1),
             "page_up": lambda: self.screen.chosen.page(-1),
@@ -93,8 +92,10 @@ class Actions:
             "close_row": lambda: self.open_row(opened=False),
             "find_output": lambda: self._write("find "),
             "find_log": lambda: self._write("find-log "),
+            "freeze": self.model.freeze,
+            "detail": self.model.show_detail,
         }
-        return {**acts, **panes, **self.travel}.get(action) or getattr(self, action)
+        return more.get(action) or getattr(self, action)
 
     def _typed(self, buffer: Buffer) -> None:
         """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
@@ -109,7 +110,7 @@ class Actions:
 
     def interrupt(self) -> None:
         """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
-        if self.lent():
+        if self.scrolling.borrowers:
             return  # it is meant for the program that has the terminal
         if self.app.is_running and self.app.layout.is_searching:
             stop_search()
@@ -121,21 +122,13 @@ class Actions:
             more = "`help` shows the commands" if self.screen.plain else "F1 shows the keys"
             self.model.notice(f"{self.model.leaving}; {more}", "")
 
-    def enter(self) -> None:
-        """Enter: send what was typed."""
-        self.buffer.validate_and_handle()
-
-    def paste(self, text: str) -> None:
-        """Insert what was pasted; Enter sends it."""
-        self.line.paste(text)
-
     def take(self, text: str) -> bool:
         """Carry out many lines that came at once; False where keys mean something else now."""
         typing = self.app.editing_mode is EditingMode.EMACS
         typing = typing or self.app.vi_state.input_mode is InputMode.INSERT
         elsewhere = self.app.layout.is_searching or self.screen.place not in AT_PROMPT
         pending = self.app.key_processor.key_buffer or self.commands.asking.text is not None
-        if elsewhere or self.is_choosing or pending or self.lent() or not typing:
+        if elsewhere or self.is_choosing or pending or self.scrolling.borrowers or not typing:
             return False
         self.line.take(text)
         return True
@@ -167,19 +160,12 @@ class Actions:
         else:
             self._write("filter-log ")
 
-    def find(self, needle: str) -> None:
-        """Show the line of the output, above what is shown, that contains a text.
+    def find(self, pane: Callable[[], Pane], needle: str) -> None:
+        """Show the line of a pane, above what is shown, that contains a text.
 
         Raises:
             CommandError: none does.
         """
-        self._find(needle, lambda: self.screen.output)
-
-    def find_in_log(self, needle: str) -> None:
-        """The same in the restart log, or in the detail in its place."""
-        self._find(needle, lambda: self.screen.beside)
-
-    def _find(self, needle: str, pane: Callable[[], Pane]) -> None:
         self._needle, self._seek = needle, pane
         if not pane().find(needle):
             raise CommandError(f"no line contains `{needle}`")
@@ -191,19 +177,38 @@ class Actions:
         elif not self._seek().find(self._needle):
             self.model.notice(f"no line contains `{self._needle}`")
 
-    def crash(self) -> None:
-        """F4: the report of the last crash, of the chosen worker if one is."""
-        name = self.model.tree.chosen_name() if self.screen.in_tree else None
-        self.commands.put("crash" if name is None else f"crash {name}")
+    def timeline(self) -> None:
+        """F10: show the timeline above the prompt, or no longer."""
+        self.model.timeline.toggle()
+        self.model.touch()
 
-    def freeze(self) -> None:
-        """F5: let the view stand still, or go on."""
-        self.model.freeze()
+    def go_to(self, where: str) -> None:
+        """Go to a place in time, a record, `start` or `now`, without a line of output."""
+        self._go(partial(self.model.timeline.go, where))
+
+    def _go(self, step: Callable[[], Data]) -> None:
+        """Go where a step along the timeline leads, once no command is carried out."""
+        self.commands.when_free(partial(self._step, step))
+
+    def _step(self, step: Callable[[], Data]) -> None:
+        try:
+            self.commands.results.go(step())
+        except SsmError as error:
+            self.model.notice(message_of(error))
+        self.model.stand(self.commands.results.place)
+        self.model.touch()
+
+    def crash(self, name: str | None = None) -> None:
+        """F4: the report of a worker's last crash: of this one, the chosen one, or any."""
+        if name is None and self.screen.in_tree:
+            name = self.model.tree.chosen_name()
+        self.commands.put("crash" if name is None else f"crash {name}")
 
     def sort(self) -> None:
         """F7: sort by the next column."""
         tree = self.model.tree
-        tree.sort_by(SORTS[(SORTS.index(tree.sort) + 1) % len(SORTS)])
+        titles = list(SORTS.values())
+        tree.sort_by(titles[(titles.index(tree.sort) + 1) % len(titles)])
         self.model.touch()
 
     def toggle_mouse(self) -> None:
@@ -212,18 +217,11 @@ class Actions:
         works = "works in the view" if self.mouse else "selects text"
         self.model.notice(f"the mouse {works}; F8 changes that", "")
 
-    def detail(self) -> None:
-        """F9: what there is to know of the chosen node, or the restart log again."""
-        self.model.show_detail()
-
     def enter_row(self) -> None:
         """Enter in the tree: open or close a supervisor; put a call to a worker in the prompt."""
-        if self.model.tree.chosen is not None:
-            self.enter_at(self.model.tree.chosen)
-
-    def enter_at(self, row: int) -> None:
-        """The same for any row."""
-        worker = self.model.tree.toggle(row)
+        if self.model.tree.chosen is None:
+            return
+        worker = self.model.tree.toggle(self.model.tree.chosen)
         self.model.touch()
         if worker is not None:
             self._write(f"call {worker} ")
@@ -278,7 +276,7 @@ class Actions:
         if text is not None:
             self.line.begin(text.rstrip("\n"))
 
-    def accept(self, buffer: Buffer) -> bool:
+    def _accept(self, buffer: Buffer) -> bool:
         """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
         return self.line.accept(buffer)

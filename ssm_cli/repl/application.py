@@ -1,86 +1,50 @@
-"""The application that prompt_toolkit runs: buffer, prompt, hint and screen put together."""
+"""The application that prompt_toolkit runs: screen, input and output put together, and its look."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prompt_toolkit.application import Application
-from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition
-from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.layout import BufferControl, Window
-from prompt_toolkit.layout.dimension import Dimension
-from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.styles import DynamicStyle
-from prompt_toolkit.widgets import SearchToolbar
+from prompt_toolkit.styles import DynamicStyle, Style
 
+from ssm_cli.render.theme import ATTRIBUTES, THEMES, Theme
 from ssm_cli.repl.faces.reflow import Resizing, wraps_anew
-from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
-from ssm_cli.repl.prompt.history import PersistentHistory, history_path
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.config import Settings
-from ssm_cli.repl.themes import style
 
-PROMPT_ROWS = 5  # of an input of several lines that are seen
+PARTS = {  # of the screen, besides the roles of texts; the same in every theme
+    "status": "reverse",
+    "rule.chosen": "bold",
+    "key": "reverse",
+    "completion-menu": "noinherit reverse",
+    "completion-menu.completion.current": "noinherit bold underline",
+    "completion-menu.meta.completion": "noinherit reverse",
+    "completion-menu.meta.completion.current": "noinherit bold",
+}
 
 
-def make_buffer(
-    reader: LineReader,
-    settings: Settings,
-    environ: Mapping[str, str],
-    notice: Callable[[str], None],
-    accept: Callable[[Buffer], bool],
-) -> Buffer:
-    """The line that is typed; Enter sends it, Alt-Enter begins another one below it."""
-    path = history_path(environ)
-    history: History = PersistentHistory(path, notice) if settings.history else InMemoryHistory()
-    return Buffer(
-        completer=LineCompleter(reader),
-        complete_while_typing=True,
-        enable_history_search=True,
-        auto_suggest=AutoSuggestFromHistory(),
-        history=history,
-        accept_handler=accept,
-        multiline=True,
+@cache
+def style(theme: Theme) -> Style:
+    """Return the style of a theme."""
+    roles = {role: _words(look) for role, look in THEMES[theme].items()}
+    return Style.from_dict(
+        {**PARTS, **roles, "rule": roles["muted"], "auto-suggestion": roles["hint"]}
     )
 
 
-def prompt_rows(buffer: Buffer) -> int:
-    """How many rows the lines that are typed take on the screen."""
-    return max(1, min(buffer.document.line_count, PROMPT_ROWS))
+def _words(look: str) -> str:
+    """Rich's words as prompt_toolkit's.
 
-
-def make_prompt(
-    buffer: Buffer,
-    reader: LineReader,
-    said: Callable[[], tuple[str | None, str | None, str]],
-    mark: Callable[[], str],
-) -> tuple[Window, HintLine, SearchToolbar]:
-    """The window of the prompt, the line below it, and the one that searches history.
-
-    Args:
-        buffer: what is typed.
-        reader: reads it.
-        said: what is waited for, what is asked, and what is said else, in words.
-        mark: what stands before the line.
+    >>> _words("bold bright_red")
+    'bold ansibrightred'
     """
-    search = SearchToolbar()
-    control = BufferControl(
-        buffer,
-        lexer=LineLexer(reader),
-        input_processors=[BeforeInput(mark, style="class:good"), AppendAutoSuggestion()],
-        search_buffer_control=search.control,
-        preview_search=True,
-    )
-    prompt = Window(control, height=lambda: Dimension.exact(prompt_rows(buffer)))
-    hint = HintLine(
-        reader, lambda: buffer.document.current_line, lambda: prompt.horizontal_scroll, said, mark
-    )
-    return prompt, hint, search
+    words = look.split()
+    return " ".join(w if w in ATTRIBUTES else f"ansi{w.replace('_', '')}" for w in words)
 
 
 def make_app(

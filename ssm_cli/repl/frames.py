@@ -8,7 +8,7 @@ followed by a longer rest; a quiet tree is drawn at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prompt_toolkit.application import Application
@@ -40,14 +40,14 @@ class Frames:
     Args:
         app: what is drawn.
         model: what it shows.
-        flush: awaited before each frame.
+        flush: called before each frame.
         now: a monotonic clock, in seconds.
         unread: bytes of earlier frames that nobody has read yet; the next ones wait for that.
     """
 
     app: Application[None]
     model: Model
-    flush: Callable[[], Awaitable[None]]
+    flush: Callable[[], None]
     now: Callable[[], float]
     unread: Callable[[], int] = lambda: 0
 
@@ -66,7 +66,7 @@ class Frames:
             try:
                 self.model.count()
                 if self.model.is_due() and not self.unread():
-                    await self.flush()
+                    self.flush()
                     self.draw()
             except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
                 self.model.defect(error)
@@ -79,12 +79,7 @@ class Frames:
         except Exception as error:  # noqa: BLE001 - as above; and a key may have asked for it
             self.model.defect(error)
         self._refresh_s = self.now() - began_s
-        self.invalidate()
-
-    def invalidate(self) -> None:
-        """Draw the model as it is with the next turn of the loop."""
-        if self.app.is_running:
-            self.app.invalidate()
+        self.app.invalidate()
 
     def _before_render(self, app: Application[None]) -> None:
         del app

@@ -27,11 +27,11 @@ class Key(msgspec.Struct, frozen=True):
         help: what the help says it does.
     """
 
-    action: str
-    presses: tuple[str, ...]
-    shown: str
-    bar: str
-    help: str
+    action: str = ""
+    presses: tuple[str, ...] = ()
+    shown: str = ""
+    bar: str = ""
+    help: str = ""
 
     @property
     def first(self) -> str:
@@ -40,25 +40,22 @@ class Key(msgspec.Struct, frozen=True):
 
 
 HELD = Key(
-    "",
-    (),
-    "Ctrl-S, Ctrl-Q",
-    "",
-    "hold nothing on a screen, where F5 does; in a search Ctrl-S goes on to later lines",
+    shown="Ctrl-S, Ctrl-Q",
+    help="hold nothing on a screen, where F5 does; in a search Ctrl-S goes on to later lines",
 )
+QUIT = Key("quit", shown="^D", bar="quit")
 EDITING = (
-    Key("", (), "Tab, Shift-Tab", "complete", "complete, next and previous"),
-    Key("", (), "up, down", "",
-        "what was typed before, and began like this line; Ctrl-R searches it; "
-        "right takes the suggestion"),
-    Key("", (), "Alt-Enter", "",
-        "another line below this one; Enter sends them all, one after the other"),
-    Key("edit_line", ("c-x c-e",), "Ctrl-X Ctrl-E", "", "edit the line in $EDITOR"),
-    Key("", (), "Ctrl-C", "",
-        "clear the line; while lines are carried out, stop waiting and drop the rest"),
-    Key("", (), "Ctrl-D", "",
-        "on an empty line, behind all lines that wait: stop the tree in order and leave"),
-    Key("", (), "Ctrl-L, Ctrl-Z", "", "draw the screen anew; suspend, tree and all, until `fg`"),
+    Key(shown="Tab, Shift-Tab", bar="complete", help="complete, next and previous"),
+    Key(shown="up, down", help="what was typed before, and began like this line; "
+        "Ctrl-R searches it; right takes the suggestion"),
+    Key(shown="Alt-Enter", help="another line below this one; "
+        "Enter sends them all, one after the other"),
+    Key("edit_line", ("c-x c-e",), "Ctrl-X Ctrl-E", help="edit the line in $EDITOR"),
+    Key(shown="Ctrl-C",
+        help="clear the line; while lines are carried out, stop waiting and drop the rest"),
+    Key(shown="Ctrl-D",
+        help="on an empty line, behind all lines that wait: stop the tree in order and leave"),
+    Key(shown="Ctrl-L, Ctrl-Z", help="draw the screen anew; suspend, tree and all, until `fg`"),
     HELD,
 )  # fmt: skip
 VIEWS = (
@@ -84,22 +81,17 @@ VIEWS = (
     Key("find_output", ("c-x /",), "Ctrl-X /", "", "seek a text in the output, upwards"),
     Key("find_again", ("c-x n",), "Ctrl-X n", "", "the next place where it stands"),
     Key("page_up", ("pageup",), "PgUp, PgDn", "scroll", "scroll the chosen pane"),
-    Key("page_down", ("pagedown",), "", "", ""),
+    Key("page_down", ("pagedown",)),
 )  # fmt: skip
 TIMELINE = (
     Key("earlier", ("left",), "left, right", "step", "a record back, or on"),
-    Key("later", ("right",), "", "", ""),
-    Key(
-        "earlier_crash",
-        ("s-left", "c-x ["),
-        "Shift-left, Shift-right",
-        "crash",
-        "to the moment before the crash before, or the next one; Ctrl-X [ and Ctrl-X ] too",
-    ),
-    Key("later_crash", ("s-right", "c-x ]"), "", "", ""),
+    Key("later", ("right",)),
+    Key("earlier_crash", ("s-left", "c-x ["), "Shift-left, Shift-right", "crash",
+        "to the moment before the crash before, or the next one; Ctrl-X [ and Ctrl-X ] too"),
+    Key("later_crash", ("s-right", "c-x ]")),
     Key("earliest", ("home",), "Home, End", "start, now", "to the start; back to now"),
-    Key("latest", ("end",), "", "", ""),
-)
+    Key("latest", ("end",)),
+)  # fmt: skip
 PANE = (
     Key("up", ("up",), "up", "", "the row above"),
     Key("down", ("down",), "down", "", "the row below"),
@@ -149,12 +141,10 @@ IN_PANES: dict[Place, tuple[Key, ...]] = {
 
 BARS: dict[Place, tuple[Key, ...]] = {
     "prompt": (
-        VIEWS[0], Key("quit", (), "^D", "quit", ""), EDITING[0], VIEWS[13], *VIEWS[1:11],
-        Key("", (), "^R", "search", ""), Key("interrupt", (), "^C", "clear", ""),
+        VIEWS[0], QUIT, EDITING[0], VIEWS[13], *VIEWS[1:11],
+        Key(shown="^R", bar="search"), Key("interrupt", shown="^C", bar="clear"),
     ),
-    "timeline": (
-        *TIMELINE[::2], VIEWS[10], VIEWS[0], Key("quit", (), "^D", "quit", ""), *VIEWS[1:10],
-    ),
+    "timeline": (*TIMELINE[::2], VIEWS[10], VIEWS[0], QUIT, *VIEWS[1:10]),
     "tree": (PANE[4], *TREE[3:10], TREE[0], *TREE[10:]),
     "log": (PANE[4], *LOG, VIEWS[13]),
     "detail": (PANE[4], *DETAIL, VIEWS[13]),

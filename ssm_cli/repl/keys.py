@@ -21,33 +21,26 @@ def bindings(actions: Actions) -> KeyBindings:
 
     _add_of_terminals(keys, actions)
     keys.add("c-d", filter=empty)(_calls(actions.quit))
-    keys.add("enter", filter=~is_searching)(_calls(actions.enter))
-
-    @keys.add("enter", filter=choosing)
-    def _take(event: KeyPressEvent) -> None:
-        event.current_buffer.complete_state = None
+    keys.add("enter", filter=~is_searching)(
+        lambda event: event.current_buffer.validate_and_handle()
+    )
+    keys.add("enter", filter=choosing)(
+        lambda event: setattr(event.current_buffer, "complete_state", None)
+    )
 
     @keys.add("up", filter=has_completions & ~choosing)
     def _earlier(event: KeyPressEvent) -> None:
         event.current_buffer.cancel_completion()
         event.current_buffer.auto_up()
 
-    @keys.add("escape", "enter", filter=emacs_mode)
-    def _line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    @keys.add("c-z")
-    def _suspend(event: KeyPressEvent) -> None:
-        event.app.suspend_to_background()
-
-    @keys.add(Keys.BracketedPaste)
-    def _paste(event: KeyPressEvent) -> None:
-        actions.paste(event.data)
-
-    @keys.add("escape", filter=has_completions, eager=True)
-    def _close(event: KeyPressEvent) -> None:
-        event.current_buffer.cancel_completion()
-
+    keys.add("escape", "enter", filter=emacs_mode)(
+        lambda event: event.current_buffer.insert_text("\n")
+    )
+    keys.add("c-z")(lambda event: event.app.suspend_to_background())
+    keys.add(Keys.BracketedPaste)(lambda event: actions.line.paste(event.data))
+    keys.add("escape", filter=has_completions, eager=True)(
+        lambda event: event.current_buffer.cancel_completion()
+    )
     _add_table(keys, actions)
     return keys
 
@@ -111,8 +104,4 @@ def _add_pane(keys: KeyBindings, actions: Actions, place: Place) -> None:
 
 
 def _calls(action: Callable[[], None]) -> Callable[[KeyPressEvent], None]:
-    def handler(event: KeyPressEvent) -> None:
-        del event
-        action()
-
-    return handler
+    return lambda _: action()

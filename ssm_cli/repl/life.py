@@ -9,15 +9,12 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Protocol, TextIO
 
-from prompt_toolkit.application import Application
-
 from ssm_cli.errors import SsmError, StorageError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
 from ssm_cli.repl.faces.scrolling import Scrolling
-from ssm_cli.repl.model import Model
-from ssm_cli.repl.shell.programs import hand_back, in_background, in_foreground, need_shell
+from ssm_cli.repl.shell.programs import hand_back, in_foreground, need_shell
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
@@ -75,10 +72,8 @@ class Life:
 
     Args:
         node: not started yet.
-        app: the faces of a terminal that can draw.
-        scrolling: has the output that was not printed yet.
+        scrolling: the faces of a terminal that can draw.
         dumb: the face of a terminal that cannot; else None.
-        model: the content of all faces.
         serve: runs the node until it is down.
         stdout: the terminal.
         now: a monotonic clock, in seconds.
@@ -89,10 +84,8 @@ class Life:
     """
 
     node: RunningNode
-    app: Application[None]
     scrolling: Scrolling
     dumb: Dumb | None
-    model: Model
     _: KW_ONLY
     serve: Serve
     stdout: TextIO
@@ -100,6 +93,7 @@ class Life:
     drop: Callable[[], str]
 
     def __post_init__(self) -> None:
+        self._app, self._model = self.scrolling.app, self.scrolling.model
         self._leaves = self._detaches = False
         self.shown = asyncio.Event()
         self.shown.set()
@@ -117,7 +111,7 @@ class Life:
         try:
             start = partial(self.node.start, wait=False)
             self._watched(start, "starting", ("started",), workers_in(self.node.spec))
-            self.model.recount()
+            self._model.recount()
             loop.set_exception_handler(self._stray)
             for number in ENDING:
                 loop.add_signal_handler(number, self._on_signal, number)
@@ -155,8 +149,8 @@ class Life:
         self.scrolling.take_back()
         if self.dumb is not None:
             self.dumb.end()
-        if self.app.is_running and not self.app.is_done:
-            self.app.exit()
+        if self._app.is_running and not self._app.is_done:
+            self._app.exit()
 
     async def _show(self, tasks: list[asyncio.Task[None]]) -> None:
         """Run the face and the tree until both have ended."""
@@ -171,7 +165,7 @@ class Life:
                 task.cancel()
             if self.node.running:
                 stop = self.node.stop
-                self._watched(stop, "stopping", ENDED, self.model.workers)
+                self._watched(stop, "stopping", ENDED, self._model.workers)
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
 
@@ -181,13 +175,13 @@ class Life:
         A terminal that goes away while it is another job's does not end the tree.
         """
         while not self._leaves:
-            await self._until(lambda: not in_background(self.stdout))
+            await self._until(lambda: in_foreground(self.stdout) is not False)
             if self._leaves:
                 return
             if self.dumb is not None:
                 await self.dumb.run()
             else:
-                await self.app.run_async(pre_run=self._begin, set_exception_handler=False)
+                await self._app.run_async(pre_run=self._begin, set_exception_handler=False)
             if not self._detaches:
                 return
             await self._go_on()
@@ -202,7 +196,7 @@ class Life:
         loop, self._detaches = asyncio.get_running_loop(), False
         loop.remove_signal_handler(signal.SIGHUP)
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell's own end is not ours
-        said = f"ssm: {self.model.title} goes on; `fg` or `ssm attach` comes back\n"
+        said = f"ssm: {self._model.title} goes on; `fg` or `ssm attach` comes back\n"
         dropped = self.drop()
         said += f"ssm: {dropped}: what is typed behind `detach` is not for it\n" if dropped else ""
         self.stdout.write(said)
@@ -210,8 +204,8 @@ class Life:
         try:
             await hand_back(self.stdout)
         except OSError as error:
-            self.model.notice(f"not detached: {error.strerror}", "bad")
-        await self._until(lambda: in_foreground(self.stdout))
+            self._model.notice(f"not detached: {error.strerror}", "bad")
+        await self._until(lambda: bool(in_foreground(self.stdout)))
         self.shown.set()
         signal.signal(signal.SIGHUP, before)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, signal.SIGHUP)
@@ -225,7 +219,7 @@ class Life:
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
     ) -> None:
         """Start or stop the tree, showing progress; Ctrl-C interrupts at once."""
-        if not self.stdout.isatty() or in_background(self.stdout):
+        if not self.stdout.isatty() or in_foreground(self.stdout) is False:
             do()
             return
         progress = Progress(self.stdout, self.now, what, events, total)
@@ -245,16 +239,16 @@ class Life:
     def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """Show an uncaught exception; the tree runs on."""
         del loop
-        self.model.defect(context.get("exception"), str(context.get("message", "")))
+        self._model.defect(context.get("exception"), str(context.get("message", "")))
 
     def _say_goodbye(self) -> None:
         """Print the last lines and how the tree ended, unless another job has the terminal."""
-        if in_background(self.stdout):
+        if in_foreground(self.stdout) is False:
             return
         lines = (self.scrolling if self.dumb is None else self.dumb).rest()
-        lines += self.model.last_words() if self.node.gave_up else []
+        lines += self._model.last_words() if self.node.gave_up else []
         if not self.node.running:  # a tree elsewhere runs on
-            lines.append(f"ssm: {self.model.summary(gave_up=self.node.gave_up)}")
+            lines.append(f"ssm: {self._model.summary(gave_up=self.node.gave_up)}")
         try:
             self.stdout.write("".join(f"{line}\n" for line in lines))
             self.stdout.flush()

@@ -17,7 +17,7 @@ from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import Theme
 from ssm_cli.repl.timeline import TimelineRow
 from ssm_cli.repl.tree.detail import detail_of
-from ssm_cli.repl.tree.source import Listed, source_of, source_of_past
+from ssm_cli.repl.tree.source import Listed, source_of
 from ssm_cli.repl.tree.view import TreeView
 from ssm_cli.repl.tree.welcome import welcome_lines
 from ssm_cli.runtime.api import NodeApi
@@ -213,7 +213,7 @@ class Model:
         try:
             api = self._api.perform("standing", place, reading=True) if place else self._api
             reports = api.reports() if place else ()
-            self.tree.show(source_of_past(api) if place else source_of(api, self._now))
+            self.tree.show(source_of(api, None if place else self._now))
         except SsmError as error:
             self.notice(message_of(error), "bad")
             return

@@ -14,6 +14,7 @@ keys
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition, Filter
@@ -33,18 +34,17 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenu
-from prompt_toolkit.widgets import SearchToolbar
 
 from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
+from ssm_cli.render.rows import header
 from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line
+from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line, timeline_words
 from ssm_cli.repl.panes.help import HelpPane
-from ssm_cli.repl.panes.lines import Pane
+from ssm_cli.repl.panes.lines import Pane, fragments
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
-from ssm_cli.repl.panes.timeline import timeline_words
-from ssm_cli.repl.panes.tree import HeaderLine, TreePane
-from ssm_cli.runtime.views import Report
+from ssm_cli.repl.panes.tree import TreePane
+from ssm_cli.repl.typed_line import TypedLine
 
 PLAIN_ROWS = 3  # a lower terminal has no timeline in the plain face
 PLACES: tuple[Place, ...] = ("prompt", "tree", "log")
@@ -56,14 +56,8 @@ class Screen:
 
     Args:
         model: what is shown.
-        prompt: the window of the prompt; `prompt_rows` says how many rows it takes.
-        hint: the line below it.
-        search: the line that searches the history.
-        says: whether the line below the prompt is shown in the plain face, too.
-        enter: called with a row of the tree that was clicked at twice.
-        crash: called with a line of the restart log that was clicked at.
-        press: called with the action of a word of the key bar that was clicked at.
-        go: called with a record of the timeline that was clicked at.
+        line: what is typed; in the plain face the line below it is shown if it says something.
+        press: called with the name of an action, and what it is about, for what was clicked at.
 
     Attributes:
         model: what is shown.
@@ -75,26 +69,13 @@ class Screen:
         output, log: panes that can be searched.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        prompt: Window,
-        prompt_rows: Callable[[], int],
-        hint: UIControl,
-        search: SearchToolbar,
-        *,
-        says: Callable[[], bool],
-        enter: Callable[[int], None],
-        crash: Callable[[Report], None],
-        press: Callable[[str], None],
-        go: Callable[[str], None],
-    ) -> None:
+    def __init__(self, model: Model, line: TypedLine, press: Callable[..., None]) -> None:
         self.model = model
-        self._press, self._go = press, go
-        self._prompt_rows = prompt_rows
+        self._press = press
+        self._typed = line
         self.inline = self.plain = False
-        self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
-        self.output, self.log = OutputPane(model), LogPane(model, crash)
+        self._tree = TreePane(model, partial(press, "enter_row"), lambda: self._go_to("tree"))
+        self.output, self.log = OutputPane(model), LogPane(model, partial(press, "crash"))
         self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
         self._place = 0
@@ -102,13 +83,15 @@ class Screen:
         self._low = Condition(lambda: self._geometry().low)
         drawn = Condition(lambda: not self.plain)
         roomy = drawn & Condition(lambda: self._geometry().hint > 0)
-        hinted = ~_searching(search) & (roomy | Condition(says))
+        hinted = ~Condition(lambda: line.search.control in get_app().layout.search_links)
+        hinted &= roomy | Condition(lambda: line.says)
         menu = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), ~drawn)
-        below = HSplit([self._timeline(), prompt, search, menu, _line(hint, hinted), self._keys()])
+        hint = _line(line.hint, hinted)
+        below = HSplit([self._timeline(), line.window, line.search, menu, hint, self._keys()])
         body = HSplit([ConditionalContainer(self._above(), drawn), below])
         floating = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), drawn)
         self._menu = Float(floating, xcursor=True)
-        self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=prompt)
+        self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=line.window)
 
     def _above(self) -> Container:
         """What is above the prompt: the panes, or the help in their place."""
@@ -184,7 +167,7 @@ class Screen:
         menu goes where the cursor is.
         """
         self._menu.ycursor = self.inline
-        above = 1 + self._prompt_rows() + self._geometry().keys
+        above = 1 + self._typed.rows + self._geometry().keys
         self._menu.bottom = None if self.inline else above
 
     def follow(self) -> None:
@@ -195,10 +178,12 @@ class Screen:
 
     def _upper(self) -> Callable[[], Container]:
         """The tree and the restart log, side by side or one above the other."""
-        header = HeaderLine(self.model)
+        titles = FormattedTextControl(
+            lambda: fragments(header(self._geometry().tree_columns, self.model.tree.sort))
+        )
         tree = HSplit(
             [
-                _line(header, Condition(lambda: self._geometry().tree > 3)),
+                _line(titles, Condition(lambda: self._geometry().tree > 3)),
                 Window(self._tree, height=lambda: _exactly(self._tree_rows())),
             ],
             width=lambda: _exactly(self._geometry().tree_columns),
@@ -232,7 +217,7 @@ class Screen:
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
         wanted = self.model.tree.index.count + 1
-        rows = size.rows - self._prompt_rows() + 1 - self._has_timeline
+        rows = size.rows - self._typed.rows + 1 - self._has_timeline
         detail = 0 if self.model.detail is None else len(self.model.detail) + 1
         return geometry(rows, size.columns, wanted, detail_rows=detail, inline=self.inline)
 
@@ -271,7 +256,7 @@ class Screen:
     @property
     def _has_timeline(self) -> bool:
         """Whether the timeline is asked for, and there is room for it."""
-        rows = get_app().output.get_size().rows - self._prompt_rows() + 1
+        rows = get_app().output.get_size().rows - self._typed.rows + 1
         return self.model.timeline.shown and rows > (PLAIN_ROWS if self.plain else LOW_ROWS)
 
     def _timeline(self) -> ConditionalContainer:
@@ -280,7 +265,9 @@ class Screen:
         def words() -> StyleAndTextTuples:
             if self.model.timeline.widen(self._columns()):
                 self.model.touch()
-            return timeline_words(self.model.timeline, self._columns(), self._go)
+            return timeline_words(
+                self.model.timeline, self._columns(), partial(self._press, "go_to")
+            )
 
         return _line(FormattedTextControl(words), Condition(lambda: self._has_timeline))
 
@@ -296,7 +283,3 @@ def _exactly(cells: int) -> Dimension:
 
 def _line(control: UIControl, when: Filter | bool = True, style: str = "") -> ConditionalContainer:
     return ConditionalContainer(Window(control, height=1, style=style), filter=when)
-
-
-def _searching(search: SearchToolbar) -> Condition:
-    return Condition(lambda: search.control in get_app().layout.search_links)

@@ -11,11 +11,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Protocol, TextIO, cast
 
 from prompt_toolkit.application import in_terminal
-from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import DummyOutput, Output, create_output
 from rich.text import Text
@@ -23,29 +23,27 @@ from rich.text import Text
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
-from ssm_cli.render.ascii import TABLE
+from ssm_cli.render.ascii import TABLE, AsciiStream
 from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
 from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
-from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
-from ssm_cli.repl.faces.ascii import AsciiStream
+from ssm_cli.repl.application import make_app
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import bindings
 from ssm_cli.repl.life import Life, RunningNode, Serve
+from ssm_cli.repl.local import Locals
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.prompt.typed import Typed
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands, dropped
-from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
-from ssm_cli.repl.shell.local import Locals
+from ssm_cli.repl.shell.config import Settings, config_folder, load_settings
 from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.pipeline import lines_in
-from ssm_cli.repl.shell.programs import interactive, pager_of
-from ssm_cli.repl.travel import Travel
-from ssm_cli.repl.views import Views
+from ssm_cli.repl.shell.programs import interactive, words_of
+from ssm_cli.repl.typed_line import TypedLine
 from ssm_cli.runtime.views import Report
 
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
@@ -109,10 +107,10 @@ def run_session(
     session = Session(
         node, env, title, source=create_input(env.stdin),
         output=DummyOutput() if is_dumb(env.environ) else create_output(frames),
-        settings=settings, stdout=stdout, ui=ui, serve=serve,
+        settings=settings, complaint=complaint, stdout=stdout, ui=ui, quiet=quiet, serve=serve,
     )  # fmt: skip
-    session.is_quiet, frame.redraw = quiet, session.draw_anew
-    return asyncio.run(session.run(complaint))
+    frame.redraw = session.draw_anew
+    return asyncio.run(session.run())
 
 
 def is_dumb(environ: Mapping[str, str]) -> bool:
@@ -141,123 +139,86 @@ def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
         return Settings(), str(error)
 
 
+@dataclass(eq=False)
 class Session:
     """Composes the parts of one session. Everything runs on the event loop.
 
-    Attributes:
-        is_quiet: the plain face prints no reports.
+    Args:
+        complaint: shown before all else.
+        quiet: the plain face prints no reports. The others: see `run_session`.
     """
 
-    def __init__(
-        self,
-        node: RunningNode,
-        env: Environment,
-        title: str,
-        *,
-        source: Input,
-        output: Output,
-        settings: Settings | None = None,
-        stdout: TextIO | None = None,
-        ui: str | None = None,
-        serve: Serve | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        settings = Settings() if settings is None else settings
-        self._settings, self._environ = settings, env.environ
-        self._face = "plain" if is_dumb(env.environ) else ui or settings.ui
-        self.is_quiet = False
-        self.model = Model(node, title, now)
+    node: RunningNode
+    env: Environment
+    title: str
+    _: KW_ONLY
+    source: Input
+    output: Output
+    settings: Settings
+    complaint: str | None = None
+    stdout: TextIO | None = None
+    ui: str | None = None
+    quiet: bool = False
+    serve: Serve | None = None
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        node, env, settings, now = self.node, self.env, self.settings, self.now
+        self._face = "plain" if is_dumb(env.environ) else self.ui or settings.ui
+        self.model = Model(node, self.title, now)
         self._reader = LineReader(Names(node), settings.aliases)
         self.commands = Commands(
             node, self._reader.names, self.model, settings, self._after_command
         )
-        self.buffer = make_buffer(
-            self._reader, settings, env.environ, self.model.notice, self._accept
+        self._line = TypedLine(self._reader, settings, env.environ, self.commands)
+        self.buffer = self._line.buffer
+        self.screen = Screen(
+            self.model, self._line, lambda action, *on: self.actions.named(action)(*on)
         )
-        self.travel = Travel(self.model, self.commands)
-        self.screen = self._make_screen()
-        self._typed = Typed(source, now, self.commands.has_room)
+        self._typed = Typed(self.source, now, self.commands.has_room)
         self.app = make_app(
-            self.screen, settings, env.environ, self._typed, output, mouse=self._has_mouse
-        )
+            self.screen, settings, env.environ, self._typed, self.output,
+            mouse=lambda: self.actions.mouse and not self.screen.inline,
+        )  # fmt: skip
         self.scrolling = Scrolling(self.app, self.screen, self.model)
-        stdout = env.stdout if stdout is None else stdout
+        self._stdout = self.stdout or env.stdout
         self.dumb = None if not is_dumb(env.environ) else Dumb(
-            env.stdin, stdout, self.model, self.commands,
+            env.stdin, self._stdout, self.model, self.commands,
             leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
-        self._join(node, env, stdout, now, serve or node.serve)
+        self._join()
         self._typed.take = self.actions.take
 
-    def _join(
-        self,
-        node: RunningNode,
-        env: Environment,
-        stdout: TextIO,
-        now: Callable[[], float],
-        serve: Serve,
-    ) -> None:
+    def _join(self) -> None:
         """Connect the frames, the life cycle and the actions."""
-        settings = self._settings
+        node, env, settings, now = self.node, self.env, self.settings, self.now
         self.model.theme = theme_of(env.environ) if settings.theme == "auto" else settings.theme
         self._unread = partial(unread, env.stdout)
-        self._frames = Frames(self.app, self.model, self._flush, now, self._unread)
+        face = self.dumb or self.scrolling
+        self._frames = Frames(self.app, self.model, face.flush, now, self._unread)
         self._life = Life(
-            node, self.app, self.scrolling, self.dumb, self.model,
-            serve=serve, stdout=stdout, now=now, drop=self._drop,
+            node, self.scrolling, self.dumb,
+            serve=self.serve or node.serve, stdout=self._stdout, now=now, drop=self._drop,
         )  # fmt: skip
         self.commands.echoes = self.dumb is None
         self.commands.room = self._room
         self._have_face(self._face)
         self.actions = Actions(
-            self.app, self.buffer, self.screen, self.model,
-            commands=self.commands, environ=env.environ, mouse=settings.mouse,
+            self._line, self.scrolling, self.commands, environ=env.environ, mouse=settings.mouse,
             lend=self._lend, face=self._change_face, quit=self.quit,
-            lent=lambda: bool(self.scrolling.borrowers), travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
-        views = Views(
-            self.actions, self.scrolling, self.model, self.commands,
-            face=self._change_face, detach=self._life.detach, only_lines=self.dumb is not None,
-        )  # fmt: skip
         self.commands.here = Locals(
-            node, self.model, self.commands, env.environ, now,
-            lend=self._lend, views=views.verbs,
+            node, self.actions, now,
+            detach=self._life.detach, only_lines=self.dumb is not None,
         ).run  # fmt: skip
 
-    def _make_screen(self) -> Screen:
-        commands = self.commands
-        prompt, hint, search = make_prompt(
-            self.buffer,
-            self._reader,
-            lambda: (
-                commands.waiting,
-                commands.asking.text or self.actions.line.words,
-                self.model.timeline.line,
-            ),
-            mark=lambda: commands.prompt,
-        )
-        return Screen(
-            self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
-            says=lambda: bool(
-                commands.asking.text or self.actions.line.held or commands.count
-                or self.model.timeline.line
-            ),
-            enter=self._enter,
-            crash=lambda report: commands.put(f"crash {report.id}"),
-            press=lambda action: self.actions.named(action)(),
-            go=self.travel.go_to,
-        )  # fmt: skip
-
-    async def run(self, complaint: str | None = None) -> int:
-        """Start the tree, show the screen until the tree is down, say how it ended.
-
-        `complaint` is shown before all else.
-        """
-        if complaint is not None:
-            self.model.notice(complaint, "bad")
-        startup = startup_path(self._environ)
+    async def run(self) -> int:
+        """Start the tree, show the screen until the tree is down, say how it ended."""
+        if self.complaint is not None:
+            self.model.notice(self.complaint, "bad")
+        startup = config_folder(self.env.environ) / "startup.ssm"
         if startup.is_file():
             self.commands.put(f"source {startup}")
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
@@ -266,7 +227,7 @@ class Session:
         """Draw the whole screen: frames were dropped as nobody read them."""
         if self.app.is_running:
             self.app.renderer.clear()
-            self._frames.invalidate()
+            self.app.invalidate()
 
     def quit(self) -> None:
         """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that.
@@ -280,12 +241,6 @@ class Session:
 
     # --- what the parts ask of each other ----------------------------------------------------
 
-    def _accept(self, buffer: Buffer) -> bool:
-        return self.actions.accept(buffer)
-
-    def _enter(self, row: int) -> None:
-        self.actions.enter_at(row)
-
     def _interrupt(self) -> None:
         self.actions.interrupt()
         if self.dumb is not None and not self.commands.is_busy:
@@ -296,10 +251,6 @@ class Session:
         count = self.commands.drop()
         count += len(lines_in(self.actions.line.drop() + self._typed.drop()))
         return dropped(count) if count else ""
-
-    def _has_mouse(self) -> bool:
-        """Return whether mouse events are handled; inline, the terminal scrolls itself."""
-        return self.actions.mouse and not self.screen.inline
 
     def _have_face(self, face: str) -> None:
         """Have what goes with a face."""
@@ -323,7 +274,7 @@ class Session:
         if self.commands.count:
             self.model.touch()  # many lines share a frame
         elif self.dumb is None:
-            self._frames.invalidate()
+            self.app.invalidate()
             if self._face == "plain" and not self._unread():
                 self.scrolling.flush()
         if result is not None and result.ends:
@@ -346,25 +297,19 @@ class Session:
         """Note a report, to be drawn later; called from inside the node."""
         self.model.on_report(report)
         self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
-        if self._face == "plain" and not self.is_quiet:
+        if self._face == "plain" and not self.quiet:
             self.model.say([Text(report_line(report))])
-
-    async def _flush(self) -> None:
-        """Print new output where it scrolls; called before each frame."""
-        if self.dumb is not None:
-            self.dumb.flush()
-        else:
-            self.scrolling.flush()
 
     async def _page(self, result: Result) -> bool:
         """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
-        tall = len(result.lines) >= rows and not result.error and self._settings.pager
+        tall = len(result.lines) >= rows and not result.error and self.settings.pager
         if not tall or self._face == "full" or self.dumb is not None or self.commands.count:
             return False
         text = "".join(f"{line}\n" for line in result.lines)
         async with self._lend():
-            await interactive(pager_of(self._environ), text.encode("utf-8", "surrogateescape"))
+            pager = words_of(self.env.environ, "PAGER", usual="less -FRX")  # it ends on little
+            await interactive(pager, text.encode("utf-8", "surrogateescape"))
         return True
 
     @asynccontextmanager
@@ -373,11 +318,7 @@ class Session:
         task = asyncio.current_task()
         self.scrolling.borrowers.add(task)
         try:
-            if self.dumb is not None:
-                with self.dumb.away():
-                    yield
-            else:
-                async with in_terminal():
-                    yield
+            async with in_terminal() if self.dumb is None else self.dumb.away():
+                yield
         finally:
             self.scrolling.borrowers.discard(task)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
+from prompt_toolkit.layout import BufferControl, Window
+from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
+from prompt_toolkit.widgets import SearchToolbar
 
+from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
+from ssm_cli.repl.prompt.history import PersistentHistory, history_path
 from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
 from ssm_cli.repl.shell.commands import Commands
+from ssm_cli.repl.shell.config import Settings
 from ssm_cli.repl.shell.pipeline import lines_in
 
 LINE_END = "\n"
+PROMPT_ROWS = 5  # of an input of several lines that are seen
 LINE_CHARACTERS = 10_000  # that the prompt shows: each is coloured at every key
 
 
@@ -21,20 +30,69 @@ class TypedLine:
     """Owns the line at the prompt, and what was pasted before it and is too long to be shown.
 
     Args:
-        buffer: what is typed.
+        reader: reads what is typed.
+        settings: whether what was typed is remembered.
+        environ: the environment variables.
         commands: carries out lines.
-        complain: says why something was not taken.
 
     Attributes:
+        buffer: what is typed: Enter sends it, Alt-Enter begins another line below it.
+        window: where it is shown.
+        hint: the line below that.
+        search: the line that searches the history.
         held: what was pasted before it.
     """
 
-    buffer: Buffer
+    reader: LineReader
+    settings: Settings
+    environ: Mapping[str, str]
     commands: Commands
-    complain: Callable[[str, str], None]
 
     def __post_init__(self) -> None:
         self.held = ""
+        self._model = self.commands.model
+        path = history_path(self.environ)
+        self.buffer = Buffer(
+            completer=LineCompleter(self.reader),
+            complete_while_typing=True,
+            enable_history_search=True,
+            auto_suggest=AutoSuggestFromHistory(),
+            history=PersistentHistory(path, self._model.notice) if self.settings.history else None,
+            multiline=True,
+        )
+        self.search = SearchToolbar()
+        control = BufferControl(
+            self.buffer,
+            lexer=LineLexer(self.reader),
+            input_processors=[
+                BeforeInput(lambda: self.commands.prompt, style="class:good"),
+                AppendAutoSuggestion(),
+            ],
+            search_buffer_control=self.search.control,
+            preview_search=True,
+        )
+        self.window = Window(control, height=lambda: Dimension.exact(self.rows))
+        self.hint = HintLine(
+            self.reader,
+            text=lambda: self.buffer.document.current_line,
+            scrolled=lambda: self.window.horizontal_scroll,
+            said=self._said,
+            mark=lambda: self.commands.prompt,
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows the lines that are typed take on the screen."""
+        return max(1, min(self.buffer.document.line_count, PROMPT_ROWS))
+
+    @property
+    def says(self) -> bool:
+        """Whether there is something to say of what is asked or waits, or of the place in time."""
+        return bool(any(self._said()[1:]) or self.commands.count)
+
+    def _said(self) -> tuple[str | None, str | None, str]:
+        asked = self.commands.asking.text or self.words
+        return self.commands.waiting, asked, self._model.timeline.line
 
     @property
     def words(self) -> str | None:
@@ -64,7 +122,7 @@ class TypedLine:
     def paste(self, text: str) -> None:
         """Insert what was pasted, below each other if it is several lines; Enter sends them."""
         if len(text) > PASTE_CHARACTERS:
-            self.complain(
+            self._model.notice(
                 f"more than {PASTE_CHARACTERS:,} characters were pasted, and none taken; put them "
                 "in a file, and type `source FILE`",
                 "bad",

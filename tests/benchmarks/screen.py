@@ -24,6 +24,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ssm_cli.machines.kv import Lookup, kv_store
 from ssm_cli.repl.session import Session
+from ssm_cli.repl.shell.config import Settings
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import Env
@@ -76,7 +77,7 @@ async def session(node: Node) -> AsyncIterator[tuple[Session, PipeInput]]:
     """A session that runs."""
     with tempfile.TemporaryDirectory() as folder, create_pipe_input() as keys:
         env = Env(Path(folder))
-        opened = Session(node, env, "bench.py", source=keys, output=sink())
+        opened = Session(node, env, "bench.py", source=keys, output=sink(), settings=Settings())
         running = asyncio.create_task(opened.run())
         while not opened.app.is_running:  # noqa: ASYNC110 - it has no event for that
             await asyncio.sleep(0.01)

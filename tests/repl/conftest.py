@@ -159,7 +159,13 @@ async def typing(
     with create_pipe_input() as keys:
         output = DummyOutput() if output is None else output
         session = Session(
-            node, env, "kv.yaml", source=keys, output=output, now=now, settings=settings
+            node,
+            env,
+            "kv.yaml",
+            source=keys,
+            output=output,
+            now=now,
+            settings=settings or Settings(),
         )
         running = asyncio.create_task(session.run())
         await until(lambda: session.app.is_running or running.done())

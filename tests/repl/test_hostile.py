@@ -113,7 +113,7 @@ def test_what_is_pasted_is_hostile_too_and_does_nothing(tmp_path: Path) -> None:
         terminal = Terminal(24, 80)
         async with typing(tmp_path, output=terminal.output()) as person:
             for text in TEXTS:
-                person.session.actions.paste(text)
+                person.session.actions.line.paste(text)
                 await until(lambda: terminal.lines[0].startswith(" ssm"), lambda: terminal.text)
                 person.session.buffer.reset()
 

@@ -618,7 +618,7 @@ def test_the_tree_is_entered_again_at_the_row_that_was_left(tmp_path: Path) -> N
 def test_watch_redraws_in_place_and_survives_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssm_cli.repl.shell.local.WATCH_S", 0.01)
+    monkeypatch.setattr("ssm_cli.repl.local.WATCH_S", 0.01)
 
     async def story() -> None:
         async with seen(tmp_path, 40, 100) as screen:

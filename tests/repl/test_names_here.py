@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ssm_cli import ManualClock, Node, Supervisor, Worker
 from ssm_cli.errors import CommandError
 from ssm_cli.history.past import with_past
 from ssm_cli.machines.kv import Lookup, Result, kv_store
-from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames, read_command
+from ssm_cli.repl.shell.interpret import NamesHere, names_to_call, read_command
 from ssm_cli.repl.shell.results import Results
 from tests.repl.conftest import typing, until
 
@@ -27,7 +28,7 @@ def node() -> Iterator[Node]:
 
 def test_a_child_that_a_fork_alone_has_is_called_by_its_name_there(node: Node) -> None:
     results = Results()
-    names = NamesHere(WorkerNames(node), node, results)
+    names = NamesHere(partial(names_to_call, node), node, results)
     place = node.perform("fork")["place"]
     node.perform("standing", place, reading=False).start_child("pool", "new")
     with pytest.raises(CommandError, match=r"neither a command nor a worker|belongs in the shell"):
@@ -41,7 +42,7 @@ def test_a_child_that_a_fork_alone_has_is_called_by_its_name_there(node: Node) -
 
 def test_a_place_that_is_forgotten_has_no_names(node: Node) -> None:
     results = Results()
-    names = NamesHere(WorkerNames(node), node, results)
+    names = NamesHere(partial(names_to_call, node), node, results)
     results.place = "fork9"
     assert "new" not in names
     assert "kv" in names

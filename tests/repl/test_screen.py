@@ -210,7 +210,7 @@ def test_a_frame_in_which_nothing_changed_writes_next_to_nothing(tmp_path: Path)
             await until(lambda: "● kv3" in terminal.text, lambda: terminal.text)
             drawn = person.session.app.render_counter
             before = terminal.written
-            person.session._frames.invalidate()
+            person.session.app.invalidate()
             await until(lambda: person.session.app.render_counter > drawn)
             assert terminal.written - before < 200
 

@@ -277,7 +277,7 @@ def test_pasted_lines_are_not_sent_unseen(tmp_path: Path) -> None:
 def test_a_paste_that_is_too_large_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     async def story() -> None:
         async with typing(tmp_path) as person:
-            person.session.actions.paste("x" * (PASTE_CHARACTERS + 1))
+            person.session.actions.line.paste("x" * (PASTE_CHARACTERS + 1))
             assert "16,777,216 characters were pasted" in person.output
             assert "`source FILE`" in person.output
             assert person.session.buffer.text == person.session.actions.line.held == ""

@@ -81,7 +81,7 @@ def test_a_command_is_timed(tmp_path: Path) -> None:
 def test_a_watched_command_is_repeated_until_ctrl_c(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssm_cli.repl.shell.local.WATCH_S", 0.01)
+    monkeypatch.setattr("ssm_cli.repl.local.WATCH_S", 0.01)
 
     async def story() -> None:
         async with typing(tmp_path) as person:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass
 from typing import TextIO
 
@@ -70,11 +70,10 @@ class Dumb:
         """Read when there is something to read."""
         asyncio.get_running_loop().add_reader(self.source.fileno(), self._read)
 
-    @contextmanager
-    def away(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
         """A block in which another program reads the lines."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self.source.fileno())
+        asyncio.get_running_loop().remove_reader(self.source.fileno())
         try:
             yield
         finally:

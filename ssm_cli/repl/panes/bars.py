@@ -1,4 +1,4 @@
-"""The first line of the screen, its last, and those between the panes: state, titles, keys."""
+"""The rows of the screen that are no panes: state, titles, the timeline, keys."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 from rich.cells import cell_len
 
+from ssm_cli.commands.timeline import HERE, timeline_row
 from ssm_cli.errors import is_number
 from ssm_cli.render.columns import short, span
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.keymap import BARS, Place
 from ssm_cli.repl.model import Model
+from ssm_cli.repl.timeline import TimelineRow
+
+TITLE = " timeline  "
+TITLED = 40  # columns; a narrower row has no title
+PLACE = "class:alert reverse"
 
 
 def status_line(model: Model, columns: int) -> StyleAndTextTuples:
@@ -82,8 +88,27 @@ def key_words(place: Place, columns: int, press: Callable[[str], None]) -> Style
     return words
 
 
-def _clicked(press: Callable[[str], None], action: str, event: MouseEvent) -> object:
-    if not action or event.event_type is not MouseEventType.MOUSE_UP:
+def timeline_words(row: TimelineRow, columns: int, go: Callable[[str], None]) -> StyleAndTextTuples:
+    """Return the row in `columns` cells; a click at a mark goes to its record."""
+    title = TITLE if columns >= TITLED else " "
+    if row.found is None:
+        return [("class:bad", fit(f"{title}{one_line(row.trouble)}", columns))]
+    words: StyleAndTextTuples = [("class:muted", title)]
+    inside = False
+    for piece in timeline_row(row.found, columns - len(title) - 1):
+        inside = inside or piece.text == "["
+        style = PLACE if piece.role == HERE or inside else f"class:{piece.role}" * bool(piece.role)
+        inside = inside and piece.text != "]"
+        if piece.record is None:
+            words.append((style, piece.text))
+        else:
+            words.append((style, piece.text, partial(_clicked, go, str(piece.record))))
+    return words
+
+
+def _clicked(act: Callable[[str], None], on: str, event: MouseEvent) -> object:
+    """Act on what a click was at; nothing comes of one at an empty text."""
+    if not on or event.event_type is not MouseEventType.MOUSE_UP:
         return NotImplemented
-    press(action)
+    act(on)
     return None

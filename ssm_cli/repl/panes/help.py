@@ -6,11 +6,11 @@ from rich.text import Text
 
 from ssm_cli.commands.verbs import help_lines
 from ssm_cli.repl.keymap import key_lines
-from ssm_cli.repl.panes.lines import MadePane, fragments, wrapped
+from ssm_cli.repl.panes.lines import Pane, fragments, wrapped
 from ssm_cli.repl.shell.verbs import help_here
 
 
-class HelpPane(MadePane):
+class HelpPane(Pane):
     """All keys and commands; a line that ends in a colon is a title."""
 
     def __init__(self) -> None:

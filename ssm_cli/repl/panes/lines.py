@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -105,21 +105,15 @@ def lit(line: StyleAndTextTuples, needle: str) -> StyleAndTextTuples:
     ]
 
 
-def cropped(text: Text, width: int) -> Text:
-    """A line of text in at most `width` cells, with `…` where it goes on."""
-    if text.cell_len > width:
-        text = text.copy()
-        text.truncate(width, overflow="ellipsis")
-    return text
-
-
 class Pane(UIControl):
     """A window on lines: shows those from `top` on, or keeps to the last ones (`follow`).
 
-    Subclasses say how many lines there are in a width and what line `index` is.
+    Subclasses say how many lines there are in a width, and what line `index` is unless all of them
+    are in `made` once they are counted.
     """
 
     def __init__(self, *, follow: bool) -> None:
+        self.made: list[StyleAndTextTuples] = []
         self.follow = follow
         self._follows = follow
         self._top = 0
@@ -136,7 +130,13 @@ class Pane(UIControl):
 
     def line(self, index: int, width: int) -> StyleAndTextTuples:
         """Line `index`, from 0, in at most `width` cells."""
-        raise NotImplementedError
+        del width
+        return self.made[index]
+
+    def make(self, lines: Iterable[Text], width: int) -> int:
+        """Make all lines there are, wrapped; return how many these are."""
+        self.made = [fragments(part) for line in lines for part in wrapped(line, width)]
+        return len(self.made)
 
     def first(self, height: int) -> int:
         """The index of the first line shown in `height` rows."""
@@ -223,16 +223,3 @@ class Pane(UIControl):
             case _:
                 return NotImplemented
         return None
-
-
-class MadePane(Pane):
-    """A pane whose lines are all there once they are counted, in `made`."""
-
-    def __init__(self, *, follow: bool) -> None:
-        super().__init__(follow=follow)
-        self.made: list[StyleAndTextTuples] = []
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        del width
-        return self.made[index]

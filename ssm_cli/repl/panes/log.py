@@ -10,7 +10,7 @@ from rich.text import Text
 from ssm_cli.render.log import log_text
 from ssm_cli.render.reply import MARK
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import FAR, MadePane, Pane, cropped, fragments, wrapped
+from ssm_cli.repl.panes.lines import FAR, Pane, fragments, wrapped
 from ssm_cli.runtime.views import Report
 
 HANG = 11  # cells before a report's name: time and glyph
@@ -22,13 +22,13 @@ class LogPane(Pane):
 
     Args:
         model: what it shows.
-        enter: called with the report on a line that was clicked at.
+        enter: called with the name of the node that a line is about which was clicked at.
 
     Attributes:
         wraps: each report takes as many rows as it needs.
     """
 
-    def __init__(self, model: Model, enter: Callable[[Report], None]) -> None:
+    def __init__(self, model: Model, enter: Callable[[str], None]) -> None:
         super().__init__(follow=True)
         self.wraps = False
         self._model = model
@@ -37,7 +37,7 @@ class LogPane(Pane):
 
     def pressed(self, line: int) -> None:
         """See `Pane`: open the crash report."""
-        self._enter(self._row(line)[0])
+        self._enter(self._row(line)[0].id)
 
     def count(self, width: int) -> int:
         """See `Pane`."""
@@ -70,12 +70,14 @@ class LogPane(Pane):
         return self.cached((report.seq, width, part), lambda: self._text(report, width, part))
 
     def _text(self, report: Report, width: int, part: int) -> Text:
-        if part == WHOLE:
-            return cropped(log_text(report), width)
-        return self._parts(report, width)[part]
+        if part != WHOLE:
+            return self._parts(report, width)[part]
+        whole = log_text(report)
+        whole.truncate(width, overflow="ellipsis")
+        return whole
 
 
-class DetailPane(MadePane):
+class DetailPane(Pane):
     """What there is to know of the chosen node."""
 
     def __init__(self, model: Model) -> None:
@@ -84,12 +86,10 @@ class DetailPane(MadePane):
 
     def count(self, width: int) -> int:
         """See `Pane`."""
-        lines = self._model.detail or ()
-        self.made = [fragments(part) for line in lines for part in wrapped(line, width)]
-        return len(self.made)
+        return self.make(self._model.detail or (), width)
 
 
-class OutputPane(MadePane):
+class OutputPane(Pane):
     """What was typed and what came of it, newest last; long lines are wrapped.
 
     The wrapped lines are kept for one width and added to as output comes. Before there is any,
@@ -106,8 +106,7 @@ class OutputPane(MadePane):
         """See `Pane`. Wraps what has come since the last frame."""
         model = self._model
         if not model.output_seq:
-            self.made = [fragments(part) for t in model.welcome for part in wrapped(t, width)]
-            return len(self.made)
+            return self.make(model.welcome, width)
         new = model.output_seq - self._seen
         kept = (width, model.output_taken)
         if kept != self._kept or new > len(model.output) or not self._seen:

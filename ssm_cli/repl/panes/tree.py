@@ -1,4 +1,4 @@
-"""The tree on the screen: its titles and its rows."""
+"""The tree on the screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
-from ssm_cli.render.rows import header, row_key, row_text
+from ssm_cli.render.rows import row_key, row_text
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
 
@@ -16,13 +16,11 @@ class TreePane(Pane):
 
     Args:
         model: what it shows.
-        enter: called with a row that was clicked at while it was chosen already.
+        enter: called at a click at the row that was chosen already.
         arrive: called at a click, for the keys to act here.
     """
 
-    def __init__(
-        self, model: Model, enter: Callable[[int], None], arrive: Callable[[], None]
-    ) -> None:
+    def __init__(self, model: Model, enter: Callable[[], None], arrive: Callable[[], None]) -> None:
         super().__init__(follow=False)
         self._arrive = arrive
         self._model = model
@@ -59,7 +57,7 @@ class TreePane(Pane):
         again, self._model.tree.chosen = self._model.tree.chosen == line, line
         self._arrive()
         if again:
-            self._enter(line)
+            self._enter()
 
     def line(self, index: int, width: int) -> StyleAndTextTuples:
         """See `Pane`."""
@@ -69,21 +67,3 @@ class TreePane(Pane):
         chosen = tree.chosen == index
         key = (row_key(row), flash, chosen, width)
         return self.cached(key, lambda: row_text(row, width, flash=flash, chosen=chosen))
-
-
-class HeaderLine(Pane):
-    """The titles of the tree's columns."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(follow=False)
-        self._model = model
-
-    def count(self, width: int) -> int:
-        """See `Pane`."""
-        del width
-        return 1
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        sort = self._model.tree.sort
-        return self.cached((index, width, sort), lambda: header(width, sort))

@@ -131,12 +131,12 @@ class HintLine(UIControl):
     def _fragments(self, width: int) -> StyleAndTextTuples:
         text, (waiting, question, idle) = self.text(), self.said()
         indent = " " * cell_len(self.mark())
-        if question is not None:
-            return [("class:alert", fit(f"{indent}{one_line(question)}", width))]
-        if waiting is not None and not text:
-            return [("class:muted", fit(f"{indent}{one_line(waiting)}", width))]
+        said = question or (not text and waiting) or (not text.strip() and idle)
+        if said:
+            style = "class:alert" if said == question else "class:muted"
+            return [(style, fit(f"{indent}{one_line(said)}", width))]
         if not text.strip():
-            return [("class:muted", fit(f"{indent}{one_line(idle)}", width))] if idle else []
+            return []
         line = self.reader.read(text)
         problem = line.problem
         if problem is not None and problem.wrong:

@@ -16,7 +16,7 @@ from ssm_cli.codec.analysis import Analysis, analyse
 from ssm_cli.codec.port import Constructor, Field
 from ssm_cli.commands.parse import known_as, parse_line, verb_of
 from ssm_cli.commands.verb import PHRASE_KINDS, Option, Parameter, Verb
-from ssm_cli.commands.verbs import TABLE, find_verb, nearest
+from ssm_cli.commands.verbs import TABLE, VERBS, find_verb, nearest
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.verbs import HERE, find_here, parse_here
@@ -113,17 +113,14 @@ def read_line(text: str, names: Names, *, anywhere: bool = False) -> Line:
         words.append(_Word("", len(text)))
     if len(words) == 1:
         return _first_word(text, words[0], names, anywhere)
-    workers = Workers(names, words[0].text)
-    verb, given = verb_of(words[0].text, workers), words[1:]
-    tokens = [Token(words[0].start, words[0].end, "verb")]
-    if verb is None:
-        verb = find_here(words[0].text, workers)
-    if verb is None:
-        if not names.has("worker", words[0].text):
-            return Line(problem=_problem(text, names, typing=None))
-        verb, given, tokens = find_verb("call"), words, []
-    assert verb is not None
-    return _Reading(text, verb, given, names, anywhere).line(tokens)
+    first, workers = words[0], Workers(names, words[0].text)
+    verb = verb_of(first.text, workers) or find_here(first.text, workers)
+    if verb is not None:
+        tokens = [Token(first.start, first.end, "verb")]
+        return _Reading(text, verb, words[1:], names, anywhere).line(tokens)
+    if not names.has("worker", first.text):
+        return Line(problem=_problem(text, names, typing=None))
+    return _Reading(text, VERBS["call"], words, names, anywhere).line([])
 
 
 def _first_word(text: str, word: _Word, names: Names, anywhere: bool) -> Line:
@@ -198,13 +195,11 @@ class _Reading:
         self._verb = verb
         self._names = names
         self._anywhere = anywhere
-        self._slots = assign(verb, [word.text for word in given])
-        self._given = given[: len(self._slots)]
-        self._last, self._slot = self._given[-1], self._slots[-1]
+        slots = assign(verb, [word.text for word in given])
+        self._pairs = list(zip(given, slots, strict=False))  # the last slot may be the rest
+        self._last, self._slot = self._pairs[-1]
         self._arguments = {
-            slot.name: word.text
-            for word, slot in zip(self._given, self._slots, strict=True)
-            if isinstance(slot, Parameter)
+            slot.name: word.text for word, slot in self._pairs if isinstance(slot, Parameter)
         }
 
     def line(self, tokens: list[Token]) -> Line:
@@ -226,30 +221,28 @@ class _Reading:
 
     def _tokens(self) -> list[Token]:
         """The words that are known: names that exist, options, values."""
-        tokens = []
-        for word, slot in zip(self._given, self._slots, strict=True):
-            kind: TokenKind | None = None
-            if slot == "option":
-                kind = "option"
-            elif isinstance(slot, Option) or (isinstance(slot, Parameter) and slot.choices):
-                kind = "value"
-            elif isinstance(slot, Parameter) and self._is_known(slot, word.text):
-                kind = "name"
-            if kind is not None and word.text:
-                tokens.append(Token(word.start, word.end, kind))
-        return tokens
+        words = ((word, self._kind_of(word.text, slot)) for word, slot in self._pairs if word.text)
+        return [Token(word.start, word.end, kind) for word, kind in words if kind is not None]
 
-    def _is_known(self, parameter: Parameter, word: str) -> bool:
-        if parameter.kind in KINDS:
-            return self._names.has(KINDS[parameter.kind], word)
-        return parameter.kind == "child" and word in self._children()
+    def _kind_of(self, word: str, slot: Slot) -> TokenKind | None:
+        match slot:
+            case "option":
+                return "option"
+            case Option() | Parameter(choices=(_, *_)):
+                return "value"
+            case Parameter(kind=kind) if kind in KINDS:
+                return "name" if self._names.has(KINDS[kind], word) else None
+            case Parameter(kind="child") if word in self._children():
+                return "name"
+            case _:
+                return None
 
     def _children(self) -> list[str]:
         return self._names.children(self._arguments.get("sup", ""))
 
     def _unknown(self) -> Problem | None:
         """The first name that is none in this tree."""
-        for word, slot in zip(self._given, self._slots, strict=True):
+        for word, slot in self._pairs:
             if not (isinstance(slot, Parameter) and slot.kind in KINDS and word.text):
                 continue
             kind = KINDS[slot.kind]
@@ -307,19 +300,17 @@ class _Reading:
         elif read.status == "partial" or not self._last.text:
             expected = ", ".join(one.name for one in constructors) or "an input"
             problem = Problem(f"expected {expected}", start, len(self._text), wrong=False)
-        candidates = [Candidate(c, "") for c in read.candidates]
+        by_name = {one.name: _signature(one) for one in constructors}
+        candidates = [Candidate(name, by_name.get(name, "")) for name in read.candidates]
         begins = read.replace[0]
         if not candidates:
             candidates, begins = self._seen(read, self._text[start:])
-        by_name = {one.name: _signature(one) for one in constructors}
         return Line(
             tokens=tuple(tokens),
             signature=_input_signature(read, constructors) or _usage(self._verb, self._slot),
             problem=problem,
             start=start + begins,
-            candidates=tuple(
-                Candidate(c.text, c.meta or by_name.get(c.text, "")) for c in candidates
-            ),
+            candidates=tuple(candidates),
         )
 
     def _seen(self, read: Analysis, given: str) -> tuple[list[Candidate], int]:

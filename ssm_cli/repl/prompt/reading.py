@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from ssm_cli.repl.prompt.line import Candidate, Line, Problem, Token, read_line
 from ssm_cli.repl.shell.config import expand
@@ -44,12 +44,12 @@ def read(
     word = first[1]
     if word in AROUND and find_here(word, Workers(names, word)) is not None:
         inner = read(text[first.end() :], names, aliases, anywhere=anywhere, depth=depth + 1)
-        return _around(_moved(inner, first.end()), first.start(1), first.end(1))
+        return _behind(first, inner, first.end())
     if word in aliases:
         longer = expand(text, aliases)
         inner = read_line(longer, names, anywhere=anywhere)
         by = len(text.lstrip()) - len(longer) + first.start(1)
-        return _around(_moved(inner, by, least=first.end(1)), first.start(1), first.end(1))
+        return _behind(first, inner, by)
     return _with_references(read_line(text, names, anywhere=anywhere), text)
 
 
@@ -61,9 +61,9 @@ def _with_aliases(line: Line, text: str, aliases: Mapping[str, str]) -> Line:
         return line
     problem = None if word in aliases or line.problem is None else line.problem
     if problem is not None and problem.wrong:
-        problem = msgspec.structs.replace(problem, wrong=False)
+        problem = replace(problem, wrong=False)
     candidates = (*line.candidates, *offered)
-    return msgspec.structs.replace(line, candidates=candidates, problem=problem)
+    return replace(line, candidates=candidates, problem=problem)
 
 
 def _with_references(line: Line, text: str) -> Line:
@@ -71,39 +71,28 @@ def _with_references(line: Line, text: str) -> Line:
     problem = line.problem
     if problem is None or not REFERENCE.search(f" {text[problem.start : problem.end]}"):
         return line
-    return msgspec.structs.replace(line, problem=None)
+    return replace(line, problem=None)
 
 
 def _piped(line: Line, text: str, mark: int) -> Line:
     """A command whose output goes on: what is behind the mark is not ours to read."""
     problem = line.problem
     if problem is not None:
-        problem = msgspec.structs.replace(problem, wrong=True)
+        problem = replace(problem, wrong=True)
     elif not text[mark:].lstrip("|>").strip():
         what = "a program" if text[mark] == "|" else "a file"
         problem = Problem(f"expected {what}", mark, len(text), wrong=False)
-    return msgspec.structs.replace(
-        line,
-        tokens=(*line.tokens, Token(mark, len(text), "text")),
-        problem=problem,
-        candidates=(),
-        start=len(text),
-    )
+    tokens = (*line.tokens, Token(mark, len(text), "text"))
+    return replace(line, tokens=tokens, problem=problem, candidates=(), start=len(text))
 
 
-def _around(line: Line, start: int, end: int) -> Line:
-    return msgspec.structs.replace(line, tokens=(Token(start, end, "verb"), *line.tokens))
-
-
-def _moved(line: Line, by: int, least: int = 0) -> Line:
-    """A reading whose places are `by` further right; what ends before `least` is left out."""
-    tokens = tuple(
-        Token(max(t.start + by, least), t.end + by, t.kind)
-        for t in line.tokens
-        if t.end + by > least
-    )
-    problem = line.problem
+def _behind(first: re.Match[str], line: Line, by: int) -> Line:
+    """A reading of what is behind a first word, `by` further right; no part of it stands before."""
+    least, problem = first.end(1), line.problem
+    moved = ((max(t.start + by, least), t.end + by, t.kind) for t in line.tokens)
+    tokens = (Token(start, end, kind) for start, end, kind in moved if end > least)
+    verb = Token(first.start(1), least, "verb")
     if problem is not None:
         start, end = max(problem.start + by, 0), max(problem.end + by, 0)
-        problem = msgspec.structs.replace(problem, start=start, end=end)
-    return msgspec.structs.replace(line, tokens=tokens, problem=problem, start=line.start + by)
+        problem = replace(problem, start=start, end=end)
+    return replace(line, tokens=(verb, *tokens), problem=problem, start=line.start + by)

@@ -192,15 +192,12 @@ class Typed(Input):
 @contextmanager
 def _entered(mode: AbstractContextManager[None]) -> Iterator[None]:
     """A block in a mode of the terminal, which is set again if a signal came meanwhile (`fg`)."""
-    while True:
-        try:
-            mode.__enter__()
-        except termios.error as error:
-            if error.args[0] != errno.EINTR:
-                raise
-        else:
-            break
-    try:
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(mode)
+                break
+            except termios.error as error:
+                if error.args[0] != errno.EINTR:
+                    raise
         yield
-    finally:
-        mode.__exit__(None, None, None)

@@ -22,7 +22,7 @@ from ssm_cli.repl.shell.held import HeldCalls
 from ssm_cli.repl.shell.interpret import NamesHere, perform, read_command
 from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.questions import Questions
-from ssm_cli.repl.shell.results import Results
+from ssm_cli.repl.shell.results import Results, reply_of
 from ssm_cli.repl.shell.verbs import Local, find_here, help_here, parse_here
 from ssm_cli.repl.tree.view import workers_below
 from ssm_cli.runtime.api import NodeApi
@@ -33,13 +33,12 @@ SHOWN_LINES = 10  # that wait; from there on it is said how many there are
 
 NOT_WAITED = "not waited for any longer; what is a call goes on, and nobody waits for it any more"
 
-Here = Callable[[Local], Awaitable[Result | None]]
-Page = Callable[[Result], Awaitable[bool]]
-
 
 @dataclass(eq=False)
 class Commands:
     """Carries out lines, and puts what was typed and what came of it into the output.
+
+    What is set by who can is set before `run`.
 
     Args:
         api: the tree.
@@ -69,9 +68,9 @@ class Commands:
         self.running: str | None = None
         self._shown: Result | None = None
         self.asking = Questions(self.model.notice)
-        self.here: Here | None = None
-        self.page: Page | None = None
-        self.room: Callable[[], Awaitable[None]] | None = None
+        self.here: Callable[[Local], Awaitable[Result | None]]
+        self.page: Callable[[Result], Awaitable[bool]]
+        self.room: Callable[[], Awaitable[None]]
         self.results = Results()
         self.plain = False
         self.echoes = True
@@ -173,17 +172,9 @@ class Commands:
                 self.done(None)
             finally:
                 self.running, self._task, self._far = None, None, ""
-            if self.room is not None:
-                await self.room()
+            await self.room()
             while self._later and not self.is_busy:
                 self._later.popleft()()
-
-    def _leave_behind(self) -> int:
-        """Drop lines that were typed before it was known that one does not lead where it should."""
-        if not (self.results.missed and self._lines):
-            return 0
-        self.results.lose()
-        return self.drop()
 
     async def line(self, line: str, *, script: bool = False) -> None:
         """Carry out a line now, and show what it came to.
@@ -194,11 +185,13 @@ class Commands:
         """
         last = self.results.last
         result = await self.carry_out(line, script=script)
-        behind = self._leave_behind()
+        behind = 0
+        if self.results.missed and self._lines:  # typed before it was known that it leads nowhere
+            self.results.lose()
+            behind = self.drop()
         if result is not None:
             number = self.results.last if self.results.last > last and not result.error else None
-            known = result is self._shown
-            if known or self.page is None or not await self.page(result):
+            if result is self._shown or not await self.page(result):
                 self.show(result, number)
         if behind:
             self.model.notice(f"{dropped(behind)}: `now` or `at RECORD` says where to go on")
@@ -215,7 +208,7 @@ class Commands:
         if self.plain:
             self.model.say(Text(safe) for line in result.lines for safe in lines_of(line) or [""])
             return
-        ms = _duration_ms(result)
+        ms = reply_of(result).get("ms")
         self.model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
 
     def _at_once(self, result: Result) -> None:
@@ -227,12 +220,12 @@ class Commands:
     async def carry_out(self, line: str, *, script: bool = False) -> Result | None:
         """What a line comes to; None if it is a comment, or says nothing."""
         line = expand(line, self.settings.aliases)
+        workers = Workers(self.names, line)
         try:
-            local = parse_here(line, Workers(self.names, line))
+            local = parse_here(line, workers)
             if local is not None:
-                assert self.here is not None, "the session sets it before it runs"
                 return await self.here(local)
-            names = NamesHere(Workers(self.names, line), self.api, self.results)
+            names = NamesHere(lambda: workers, self.api, self.results)
             command = read_command(line, names, self.results)
             if command is None:
                 return None
@@ -293,9 +286,7 @@ def note_call(names: Names, command: Command, result: Result) -> None:
         return
     worker = known_as(command.arguments.get("worker", ""))
     names.seen.note_input(worker, command.arguments["input"], names.constructors(worker))
-    record = result.records[0] if result.records else None
-    if isinstance(record, dict):
-        names.seen.note_reply(worker, record.get("value"))
+    names.seen.note_reply(worker, reply_of(result).get("value"))
 
 
 def dropped(count: int) -> str:
@@ -305,10 +296,3 @@ def dropped(count: int) -> str:
     ('1 line was not carried out', '2,000 lines were not carried out')
     """
     return f"{count:,} line{' was' if count == 1 else 's were'} not carried out"
-
-
-def _duration_ms(result: Result) -> float | None:
-    """How long a call took; None for other commands."""
-    record = result.records[0] if result.kind == "call" and result.records else None
-    value = record.get("ms") if isinstance(record, dict) else None
-    return value if isinstance(value, float) else None

@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def config_folder(environ: Mapping[str, str]) -> Path:
-    """Where settings are: `$XDG_CONFIG_HOME/ssm`, or the platform's folder for them."""
+    """Where settings and `startup.ssm` are: `$XDG_CONFIG_HOME/ssm`, or the platform's folder."""
     home = environ.get("XDG_CONFIG_HOME")
     return Path(home, "ssm") if home else Path(user_config_dir("ssm"))
 
@@ -60,11 +60,6 @@ def config_folder(environ: Mapping[str, str]) -> Path:
 def config_path(environ: Mapping[str, str]) -> Path:
     """The file of settings."""
     return config_folder(environ) / "config.toml"
-
-
-def startup_path(environ: Mapping[str, str]) -> Path:
-    """The script that runs when a prompt opens."""
-    return config_folder(environ) / "startup.ssm"
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from itertools import chain
 
 import msgspec
 
@@ -46,66 +48,35 @@ def names_to_call(api: NodeApi) -> list[str]:
     return [*workers, *api.names("remote"), *labels, *pools]
 
 
-class WorkerNames(Collection[str]):
-    """The words with which a call may begin, looked up lazily: most commands need none.
-
-    Args:
-        api: the tree; its workers and its remote children.
-        once: it is asked once, as it is far.
-    """
-
-    def __init__(self, api: NodeApi, *, once: bool = False) -> None:
-        self._api = api
-        self._once = once
-        self._known: list[str] | None = None
-
-    def _now(self) -> list[str]:
-        if self._known is not None:
-            return self._known
-        names = names_to_call(self._api)
-        self._known = names if self._once else None
-        return names
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._now()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
-
-
 class NamesHere(Collection[str]):
     """The words with which a call may begin where a session stands: those of now, and of there.
 
+    They are looked up when they are needed: most commands need none.
+
     Args:
-        names: those of now.
+        now: asked for those of now.
         api: the tree of now.
         results: of the session, which know its place.
     """
 
-    def __init__(self, names: Collection[str], api: NodeApi, results: Results) -> None:
-        self._names, self._api, self._results = names, api, results
+    def __init__(self, now: Callable[[], Collection[str]], api: NodeApi, results: Results) -> None:
+        self._now, self._api, self._results = now, api, results
 
-    def _of_place(self) -> Collection[str]:
-        if not self._results.place:
-            return ()
-        try:
-            there = self._api.perform("standing", self._results.place, reading=True)
-            return names_to_call(there)
-        except SsmError:  # it is forgotten, as the command will say
-            return ()
+    def _both(self) -> Iterator[Collection[str]]:
+        yield self._now()
+        if self._results.place:
+            with suppress(SsmError):  # it is forgotten, as the command will say
+                there = self._api.perform("standing", self._results.place, reading=True)
+                yield names_to_call(there)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names or name in self._of_place()
+        return any(name in names for names in self._both())
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._names
-        yield from self._of_place()
+        return chain.from_iterable(self._both())
 
     def __len__(self) -> int:
-        return len(self._names)
+        return sum(map(len, self._both()))
 
 
 def read_command(

@@ -86,19 +86,11 @@ class Names:
         while place < len(names) and len(found) < OFFERED and names[place].startswith(word):
             found.append(names[place])
             place += 1
-        if anywhere and word:
-            begins = set(found)
-            inside = (name for name in names if word in name and name not in begins)
-            found += islice(inside, OFFERED - len(found))
-            found += self._like(names, word, set(found), OFFERED - len(found))
+        for between in ("", ".*") if anywhere and word else ():
+            known, search = set(found), re.compile(between.join(map(re.escape, word))).search
+            more = (name for name in names if name not in known and search(name))
+            found += islice(more, OFFERED - len(found))
         return found
-
-    @staticmethod
-    def _like(names: Sequence[str], word: str, found: set[str], most: int) -> list[str]:
-        """Return the names that contain the word's letters in order (a fuzzy match)."""
-        pattern = re.compile(".*".join(map(re.escape, word)))
-        like = (name for name in names if name not in found and pattern.search(name))
-        return list(islice(like, most))
 
     def like(self, word: str) -> Iterator[str]:
         """Yield the names of all kinds that a mistyped word may mean: those with its first letter.

@@ -253,20 +253,15 @@ def foreground() -> Iterator[Callable[[int], bool]]:
         os.close(terminal)
 
 
-def in_background(stream: TextIO) -> bool:
-    """Return whether the terminal of a stream belongs to another job of the shell now."""
-    try:
-        return os.tcgetpgrp(stream.fileno()) != os.getpgrp()
-    except OSError:  # no terminal, or not that of this session
-        return False
+def in_foreground(stream: TextIO) -> bool | None:
+    """Return whether the terminal of a stream is ours, or another job's of the shell now.
 
-
-def in_foreground(stream: TextIO) -> bool:
-    """Return whether it is ours; False also where it has gone."""
+    None: there is none, it is not that of this session, or it has gone.
+    """
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
     except OSError:
-        return False
+        return None
 
 
 def need_shell() -> None:
@@ -323,29 +318,23 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def editor_of(environ: Mapping[str, str]) -> list[str]:
-    """The words of the editor's command: `$VISUAL`, `$EDITOR`, or vi.
+def words_of(environ: Mapping[str, str], *variables: str, usual: str) -> list[str]:
+    """The words of a program's command: of the first variable that says one, or the usual.
 
-    >>> editor_of({"EDITOR": "code -w"})
+    >>> words_of({"EDITOR": "code -w"}, "VISUAL", "EDITOR", usual="vi")
     ['code', '-w']
-    """
-    return shlex.split(environ.get("VISUAL") or environ.get("EDITOR") or "vi")
-
-
-def pager_of(environ: Mapping[str, str]) -> list[str]:
-    """The words of the pager's command: `$PAGER`, or less, which ends by itself on little.
-
-    >>> pager_of({})
+    >>> words_of({}, "PAGER", usual="less -FRX")
     ['less', '-FRX']
     """
-    return shlex.split(environ.get("PAGER") or "less -FRX")
+    return shlex.split(next((environ[name] for name in variables if environ.get(name)), usual))
 
 
 async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | None:
     """The text as the user's editor left it; None if the editor failed.
 
     Raises:
-        CommandError: the editor cannot be started, or what it left cannot be read.
+        CommandError: the editor (`$VISUAL`, `$EDITOR`, or vi) cannot be started, or what it left
+            cannot be read.
         StorageError: there is no room for the text.
     """
     with tempfile.TemporaryDirectory(prefix="ssm-") as folder:
@@ -354,7 +343,7 @@ async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | No
             write_private(file, text)
         except OSError as error:
             raise unwritten(file, error) from error
-        if await interactive([*editor_of(environ), str(file)]):
+        if await interactive([*words_of(environ, "VISUAL", "EDITOR", usual="vi"), str(file)]):
             return None
         try:
             return file.read_text(encoding="utf-8")  # noqa: ASYNC240 - a small file
@@ -381,18 +370,12 @@ async def _read(descriptor: int, program: str) -> bytes:
 
 async def readable(descriptor: int) -> None:
     """Wait until a descriptor can be read; raises `PermissionError` for a file on a disk."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _resolve, ready)
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)
-
-
-def _resolve(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

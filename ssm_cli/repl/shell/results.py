@@ -90,10 +90,8 @@ class Results:
             found = result.value
             if isinstance(found, dict) and "place" in found:
                 self.go(found)
-        elif result.kind == "call" and self.place and not result.error:
-            record = result.records[0] if result.records else None
-            if isinstance(record, dict):
-                self._number = record.get("record", self._number)
+        elif self.place and not result.error:
+            self._number = reply_of(result).get("record", self._number)
 
     def go(self, found: dict[str, Any]) -> None:
         """Go to a place, as the tree has told it."""
@@ -138,26 +136,21 @@ class Results:
                 f"there is no result ${found[1][:40]}; there is {kept}", column=column
             )
         result = self._kept[number - oldest]
-        value = _value(result)
+        value: Any = result.records[0] if len(result.records) == 1 else list(result.records)
+        reply = reply_of(result)
+        value = reply.get("value", value)
         if not found[2]:
-            return _written(value) if isinstance(value, str) else _output(result, value)
+            is_text = isinstance(value, str) or "output" not in reply
+            return _written(value) if is_text else str(reply["output"])
         for name in found[2][1:].split("."):
             value = _field(value, name, found[0], column)
         return _written(value)
 
 
-def _value(result: Result) -> Any:
-    record: Any = result.records[0] if len(result.records) == 1 else list(result.records)
-    if result.kind == "call" and isinstance(record, dict) and "value" in record:
-        return record["value"]
-    return record
-
-
-def _output(result: Result, value: Any) -> str:
-    record = result.records[0] if result.records else None
-    if result.kind == "call" and isinstance(record, dict) and "output" in record:
-        return str(record["output"])
-    return _written(value)
+def reply_of(result: Result) -> dict[str, Any]:
+    """Return the record of a call's reply; an empty one of what is no call."""
+    record = result.records[0] if result.kind == "call" and result.records else None
+    return record if isinstance(record, dict) else {}
 
 
 def _field(value: Any, name: str, whole: str, column: int) -> Any:

@@ -32,44 +32,32 @@ HERE: tuple[Verb, ...] = (
     _verb("watch", "run COMMAND every second, until Ctrl-C", _COMMAND),
     _verb("source", "run the commands in FILE", Parameter("file", "value")),
     _verb("edit", "edit the worker's state in $EDITOR, as JSON", Parameter("worker", "worker")),
-    _verb(
-        "filter",
-        "show only the nodes whose name contains TEXT; without it all",
-        Parameter("text", "word", required=False),
-    ),
-    _verb(
-        "sort",
-        "sort the children of every supervisor",
-        Parameter("column", "word", choices=tuple(SORTS)),
-    ),
+    _verb("filter", "show only the nodes whose name contains TEXT; without it all",
+          Parameter("text", "word", required=False)),
+    _verb("sort", "sort the children of every supervisor",
+          Parameter("column", "word", choices=tuple(SORTS))),
     _verb("open", "show all children of a supervisor", Parameter("sup", "supervisor")),
     _verb("close", "show its children no longer", Parameter("sup", "supervisor")),
     _verb("detail", "show what there is to know of a node", Parameter("name", "name")),
     _verb("freeze", "let the view stand still, or go on"),
     _verb("ui", "change the face of the prompt", Parameter("face", "word", choices=FACES)),
     _verb("mouse", "let the mouse select text, or work in the view"),
-    _verb(
-        "follow",
-        "print each report (of a node and those below it) as it comes, until Ctrl-C; also `log -f`",
-        Parameter("name", "name", required=False),
-    ),
+    _verb("follow",
+          "print each report (of a node and those below it) as it comes, until Ctrl-C; "
+          "also `log -f`",
+          Parameter("name", "name", required=False)),
     _verb("find", "go to the line of the output, upwards, that contains TEXT", _TEXT),
     _verb("find-log", "the same in the restart log, or in the detail in its place", _TEXT),
-    _verb(
-        "filter-log",
-        "show the restart log, only the reports of it that contain TEXT; without it all",
-        Parameter("text", "value", required=False),
-    ),
+    _verb("filter-log",
+          "show the restart log, only the reports of it that contain TEXT; without it all",
+          Parameter("text", "value", required=False)),
     _verb("detach", "go on in the background; `fg` or `ssm attach` comes back"),
     _verb("clear", "empty the output"),
     _verb("copy", "copy TEXT, in which `$3` is a result, to the clipboard of the terminal", _TEXT),
-    _verb(
-        "theme",
-        "take the colours for a dark or a light background",
-        Parameter("background", "word", choices=("dark", "light")),
-    ),
+    _verb("theme", "take the colours for a dark or a light background",
+          Parameter("background", "word", choices=("dark", "light"))),
     _verb("settings", "say where the settings are, and write them there if there are none"),
-)
+)  # fmt: skip
 
 _BY_NAME = {verb.name: verb for verb in HERE}
 
@@ -99,26 +87,18 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     line = as_typed(line)
     words = [(m[0], m.start()) for m in re.finditer(r"\S+", line)]
     verb = find_here(words[0][0], workers) if words else None
-    if verb is not None and verb.name == "edit" and len(words) > 2:
+    if verb is None or (verb.name == "edit" and len(words) > 2):
         return None  # `edit RECORD INPUT`, in a fork; `edit WORKER INPUT`, at a break
-    if verb is None:
-        return None
     given = words[1:]
-    parameter = verb.parameters[0] if verb.parameters else None
-    if parameter is None or not given:
-        if given:
-            raise _wrong(f"`{verb.name}` takes no `{given[0][0]}`", given[0][1])
-        if parameter is not None and parameter.required:
+    for parameter in verb.parameters:  # one at most
+        if not given and parameter.required:
             raise _wrong(f"`{verb.name}` needs more; write `{verb.usage}`", len(line.rstrip()))
-        return Local(verb.name, "")
-    if verb.takes_rest:
-        return Local(verb.name, line[given[0][1] :].strip())
-    if parameter.choices and given[0][0] not in parameter.choices:
-        expected = ", ".join(parameter.choices)
-        raise _wrong(f"expected one of {expected}, got `{given[0][0]}`", given[0][1])
-    if len(given) > 1:
-        raise _wrong(f"`{verb.name}` takes no `{given[1][0]}`; write `{verb.usage}`", given[1][1])
-    return Local(verb.name, given[0][0])
+        if given and parameter.choices and given[0][0] not in parameter.choices:
+            expected = ", ".join(parameter.choices)
+            raise _wrong(f"expected one of {expected}, got `{given[0][0]}`", given[0][1])
+    for word, at in () if verb.takes_rest else given[len(verb.parameters) :]:
+        raise _wrong(f"`{verb.name}` takes no `{word}`; write `{verb.usage}`", at)
+    return Local(verb.name, line[given[0][1] :].strip() if given else "")
 
 
 def as_typed(line: str) -> str:

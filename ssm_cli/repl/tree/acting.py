@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ssm_cli.commands.verbs import find_verb
 from ssm_cli.errors import CommandError
 from ssm_cli.runtime.views import NodeView
 
@@ -34,35 +33,14 @@ def line_for(act: Act, node: NodeView, *, traced: bool = False) -> str:
     is_supervisor = node.kind == "supervisor"
     if is_supervisor and act in FOR_WORKERS:
         raise CommandError(f"{node.id} is a supervisor; `{act}` is for workers")
-    if act == "restart":
-        return _restart(node)
-    if act == "stop":
-        above = supervisor_of(node)
-        return f"terminate-child {above} {node.id}" if above else "stop"
+    above = node.path.removesuffix(node.id).rstrip("/").rpartition("/")[2]
     words = {
         "call": f"call {node.id} ",
         "state": f"{'which-children' if is_supervisor else 'state'} {node.id}",
         "trace": f"trace {node.id} {'off' if traced else 'on'}",
         "suspend": f"{'resume' if node.state == 'suspended' else 'suspend'} {node.id}",
+        "restart": f"restart {node.id}",
         "kill": f"kill {node.id}",
+        "stop": f"terminate-child {above} {node.id}" if above else "stop",
     }
     return words[act]
-
-
-def supervisor_of(node: NodeView) -> str:
-    """Return the name of the supervisor above a node; empty: it is the root.
-
-    >>> supervisor_of(NodeView("kv2", "root/storage/kv2", "worker", "running"))
-    'storage'
-    """
-    return node.path.removesuffix(node.id).rstrip("/").rpartition("/")[2]
-
-
-def _restart(node: NodeView) -> str:
-    """The verb `restart` where there is one; else what comes nearest to it."""
-    if find_verb("restart") is not None:
-        return f"restart {node.id}"
-    above = supervisor_of(node)
-    if node.state == "stopped" and above:
-        return f"restart-child {above} {node.id}"
-    return f"kill {node.id}"

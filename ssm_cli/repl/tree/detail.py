@@ -11,7 +11,7 @@ from ssm_cli.render.columns import Row, restarts, span, status
 from ssm_cli.render.sanitize import lines_of, one_line
 from ssm_cli.repl.tree.view import TreeView
 from ssm_cli.runtime.api import NodeApi
-from ssm_cli.runtime.views import CrashReport, NodeView, SysEvent
+from ssm_cli.runtime.views import CrashReport, NodeView
 
 STATE_CHARACTERS = 2_000  # of a state that are shown
 STATE_LINES = 10  # of these
@@ -65,16 +65,12 @@ def _asked(api: NodeApi, name: str) -> Iterator[Text]:
         events = api.get_status(name).log[-EVENTS:]
         if events:
             yield Text("last events", "muted")
-            yield from (Text(f"  {_event(api, name, event)}") for event in events)
+            said = (f"{event.kind} {api.shown(name, event.value)}" for event in events)
+            yield from (Text(f"  {one_line(line, 200)}") for line in said)
         for crash in api.crash_reports(name, 1):
             yield from _crash(crash)
     except SsmError as error:
         yield Text(one_line(str(error)), "warn")
-
-
-def _event(api: NodeApi, name: str, event: SysEvent) -> str:
-    value = api.shown(name, event.value)
-    return one_line(f"{event.kind} {value}", 200)
 
 
 def _crash(crash: CrashReport) -> Iterator[Text]:

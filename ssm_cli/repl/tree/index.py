@@ -131,10 +131,11 @@ class Index:
         self._push(_Entry(Place(guide, name)), 1)
         if name in self._wish.closed or depth >= DEPTH:
             return
-        size = self.sizes[name] = self._tree.size(name)
+        tree = self._tree
+        size = self.sizes[name] = tree.size(name)
         names = self._shown(name, size)
         hidden = 0 if self._wish.needle else size - len(names)
-        inner = set(self._tree.supervisors(name)) if len(names) == size else self._among(names)
+        inner = set(tree.supervisors(name) if len(names) == size else filter(tree.size, names))
         run = 0
         for at, child in enumerate(names) if inner else ():
             if child not in inner:
@@ -153,10 +154,6 @@ class Index:
     ) -> None:
         if last > first:
             self._push(_Entry(None, lead, names, first, last, ends), last - first)
-
-    def _among(self, names: list[str]) -> set[str]:
-        """Those of a few names that have children."""
-        return {name for name in names if self._tree.size(name)}
 
     def _shown(self, name: str, size: int) -> list[str]:
         """The children that get a row of their own."""

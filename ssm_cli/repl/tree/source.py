@@ -57,17 +57,14 @@ class Listed(Protocol):
         ...
 
 
-def source_of(api: NodeApi, now: Callable[[], float]) -> Source:
+def source_of(api: NodeApi, now: Callable[[], float] | None) -> Source:
     """Return the source of any tree: the node's listing if it has one.
 
-    `now` is a monotonic clock, in seconds.
+    `now` is a monotonic clock, in seconds; None: the tree stands still, and is asked once.
     """
-    return api.listing() if isinstance(api, Listed) else FarSource(api, now)
-
-
-def source_of_past(api: NodeApi) -> Source:
-    """Return the source of a tree at a place in time; a far one is asked once."""
-    return api.listing() if isinstance(api, Listed) else ViewSource(api)
+    if isinstance(api, Listed):
+        return api.listing()
+    return ViewSource(api) if now is None else FarSource(api, now)
 
 
 class ViewSource:
@@ -91,12 +88,10 @@ class ViewSource:
 
     def deep(self, least: int) -> dict[str, list[str]]:
         """See `Source`."""
-        found: dict[str, list[str]] = {}
-        for view in self._views.values():
-            deep = [child.id for child in view.children if child.queue >= least]
-            if deep:
-                found[view.id] = deep
-        return found
+        below = (
+            (v.id, [c.id for c in v.children if c.queue >= least]) for v in self._views.values()
+        )
+        return {name: deep for name, deep in below if deep}
 
     def glance(self, name: str) -> Glance | None:
         """See `Source`."""
@@ -105,21 +100,20 @@ class ViewSource:
             return None
         return Glance(msgspec.structs.replace(view, children=()), len(view.children))
 
+    def _below(self, name: str) -> tuple[NodeView, ...]:
+        return self._views[name].children if name in self._views else ()
+
     def size(self, name: str) -> int:
         """See `Source`."""
-        view = self._views.get(name)
-        return 0 if view is None else len(view.children)
+        return len(self._below(name))
 
     def children(self, name: str, most: int | None = None) -> list[str]:
         """See `Source`."""
-        view = self._views.get(name)
-        return [] if view is None else [child.id for child in view.children[:most]]
+        return [child.id for child in self._below(name)[:most]]
 
     def supervisors(self, name: str) -> list[str]:
         """See `Source`."""
-        view = self._views.get(name)
-        children = () if view is None else view.children
-        return [child.id for child in children if child.kind == "supervisor"]
+        return [child.id for child in self._below(name) if child.kind == "supervisor"]
 
     def census(self) -> Iterator[Census]:
         """See `Source`; in one step, as the whole view is there."""

@@ -16,7 +16,6 @@ DEEP_QUEUE = 32  # so many waiting inputs make a worker worth looking at
 AHEAD = 60  # rows that are prepared for with the first of them
 SORTED = 10_000  # children at most that are put in order; more stay in start order
 SOUGHT = 2_000  # rows at most among which one that flashes is looked for
-SORTS = ("", "NODE", "RST", "QUEUE", "MSG/S", "UP")
 
 
 class TreeView:
@@ -159,15 +158,14 @@ class TreeView:
         view = found.view
         match self.sort:
             case "RST":
-                return -float(view.restarts)
+                return -view.restarts
             case "QUEUE":
-                return -float(view.queue)
+                return -view.queue
             case "UP":
                 return view.uptime_s  # what was started last comes first
             case _:
                 is_worker = view.kind == "worker"
-                rate = self.rates.of_worker(name, view.steps) if is_worker else 0.0
-                return -(rate or 0.0)
+                return -((self.rates.of_worker(name, view.steps) if is_worker else 0.0) or 0.0)
 
     # --- what is wished -----------------------------------------------------------------------
 
@@ -177,11 +175,14 @@ class TreeView:
 
     def seek(self, needle: str) -> None:
         """Show only the nodes whose name contains `needle`; empty: all."""
-        self._wish = msgspec.structs.replace(self._wish, needle=needle)
+        self._wish_for(needle=needle)
+
+    def _wish_for(self, **changes: object) -> None:
+        self._wish = msgspec.structs.replace(self._wish, **changes)
         self._rebuild()
 
     def sort_by(self, title: str) -> None:
-        """Sort children by a column of `SORTS`."""
+        """Sort children by a column, by its title; empty: start order."""
         self.sort = title
         self._rebuild()
 
@@ -189,17 +190,15 @@ class TreeView:
         """Show all children of a supervisor."""
         wish = self._wish
         opened = wish.opened | {name} if self.source.size(name) > GROUP else wish.opened
-        self._wish = msgspec.structs.replace(wish, opened=opened, closed=wish.closed - {name})
-        self._rebuild()
+        self._wish_for(opened=opened, closed=wish.closed - {name})
 
     def close(self, name: str) -> None:
         """Show no more than some of the children of a large supervisor; of another none."""
         wish = self._wish
         if name in wish.opened:
-            self._wish = msgspec.structs.replace(wish, opened=wish.opened - {name})
+            self._wish_for(opened=wish.opened - {name})
         else:
-            self._wish = msgspec.structs.replace(wish, closed=wish.closed | {name})
-        self._rebuild()
+            self._wish_for(closed=wish.closed | {name})
 
     def toggle(self, row: int) -> str | None:
         """Open or close what is in a row; None, or the name of the worker that is there."""
@@ -207,15 +206,8 @@ class TreeView:
         found = self.source.glance(place.name)
         if found is None or found.view.kind != "supervisor":
             return place.name
-        wish = self._wish
-        folded = found.size > GROUP and place.name not in wish.opened
-        if place.hidden or place.name in wish.closed:
-            self.open(place.name)
-        elif folded and place.name not in wish.closed:
-            self._wish = msgspec.structs.replace(wish, closed=wish.closed | {place.name})
-            self._rebuild()
-        else:
-            self.close(place.name)
+        is_closed = place.hidden or place.name in self._wish.closed
+        (self.open if is_closed else self.close)(place.name)
         return None
 
     def move(self, rows: int) -> None:

@@ -22,7 +22,9 @@ def welcome_lines(api: NodeApi, tree: TreeView, leaving: str) -> tuple[Text, ...
         tree: has the first worker.
         leaving: what Ctrl-D does.
     """
-    worker = first_worker(tree)
+    rows = map(tree.row, range(min(tree.index.count, LOOKED_AT)))
+    workers = (row.node.id for row in rows if row.node.kind == "worker" and not row.hidden)
+    worker = next(workers, None)
     if worker is None:
         example: list[Text] = [Text("  no worker yet; `help start-child` says how to add one")]
     else:
@@ -38,15 +40,6 @@ def welcome_lines(api: NodeApi, tree: TreeView, leaving: str) -> tuple[Text, ...
         Text("  F1, Ctrl-X h: all keys and commands; F6, Ctrl-X o: act on a row of the tree"),
         Text(f"  {leaving}"),
     )
-
-
-def first_worker(tree: TreeView) -> str | None:
-    """Return the first worker among the rows of the tree."""
-    for number in range(min(tree.index.count, LOOKED_AT)):
-        row = tree.row(number)
-        if row.node.kind == "worker" and not row.hidden:
-            return row.node.id
-    return None
 
 
 def example_of(api: NodeApi, worker: str) -> str:

@@ -1,10 +1,10 @@
-"""The commands of the prompt itself, carried out: those that look, and those that run others."""
+"""The commands of the prompt itself, carried out: those that move the view or run others."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
@@ -18,8 +18,7 @@ from ssm_cli.commands.verbs import nearest
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.render.log import log_text
-from ssm_cli.repl.model import Model
-from ssm_cli.repl.shell.commands import Commands
+from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.shell.config import write_template
 from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import contents, edited, expanded
@@ -32,8 +31,7 @@ SCRIPT_BYTES = 64 * 1024 * 1024  # a larger file is no script for a prompt
 FOLLOWED_REPORTS = 1_000  # that wait to be printed; of more the oldest go
 FOLLOWED_LAST = 10  # reports that were there before
 SOURCE_DEPTH = 10  # scripts that run each other
-
-Lend = Callable[[], AbstractAsyncContextManager[None]]
+COPIED_BYTES = 100_000  # at once; terminals take no more
 
 
 @dataclass(eq=False)
@@ -42,35 +40,40 @@ class Locals:
 
     Args:
         api: the tree.
-        model: what is looked at.
-        commands: runs the commands that others are about.
-        environ: the environment variables.
+        actions: what keys do; they have what is looked at, and what runs commands.
         now: a monotonic clock, in seconds.
-        lend: a block in which another program has the terminal.
-        views: by verb, what moves the view and is not the model's; called with the argument.
+        detach: gives the terminal back to the shell.
+        only_lines: the terminal can only print lines.
     """
 
     api: NodeApi
-    model: Model
-    commands: Commands
-    environ: Mapping[str, str]
+    actions: Actions
     now: Callable[[], float]
     _: KW_ONLY
-    lend: Lend
-    views: Mapping[str, Callable[[str], None]]
+    detach: Callable[[], None]
+    only_lines: bool
 
     def __post_init__(self) -> None:
         self._depth = 0
-        tree = self.model.tree
+        actions, screen = self.actions, self.actions.screen
+        self._model, self._commands = actions.model, actions.commands
+        tree = self._model.tree
         self._views: dict[str, Callable[[str], None]] = {
             "filter": tree.seek,
             "sort": lambda column: tree.sort_by(SORTS[column]),
             "open": lambda name: tree.open(name.rpartition("/")[2]),
             "close": lambda name: tree.close(name.rpartition("/")[2]),
             "detail": self._detail,
-            "freeze": lambda _: self.model.freeze(),
-            "filter-log": self.model.filter_log,
-            **self.views,
+            "freeze": lambda _: self._model.freeze(),
+            "filter-log": self._model.filter_log,
+            "ui": actions.face,
+            "mouse": lambda _: actions.toggle_mouse(),
+            "theme": lambda name: setattr(self._model, "theme", name),
+            "find": partial(actions.find, lambda: screen.output),
+            "find-log": partial(actions.find, lambda: screen.beside),
+            "detach": lambda _: self.detach(),
+            "clear": lambda _: self._clear(),
+            "copy": self._copy,
         }
         self._runs: dict[str, Callable[[str], Awaitable[Result | None]]] = {
             "time": self._time,
@@ -90,18 +93,18 @@ class Locals:
         """
         if local.verb in self._views:
             self._views[local.verb](local.argument)
-            self.model.touch()
+            self._model.touch()
             return None
         return await self._runs[local.verb](local.argument)
 
     async def _settings(self, _: str) -> Result:
-        path, written = write_template(self.environ)
+        path, written = write_template(self.actions.environ)
         how = "written there, every key explained" if written else "there already"
         return Result("settings", (f"{path}: {how}; they count from the next start",))
 
     async def _time(self, line: str) -> Result | None:
         began_s = self.now()
-        result = await self.commands.carry_out(line)
+        result = await self._commands.carry_out(line)
         took = f"{(self.now() - began_s) * 1000:.2f} ms"
         if result is None:
             return Result("time", (took,))
@@ -113,23 +116,23 @@ class Locals:
         Where lines are printed for good, only a result that differs is. What is no command ends it
         at once; a command that fails is tried again.
         """
-        model, since, said = self.model, 0, -1
+        model, since, said = self._model, 0, -1
         shown: tuple[str, ...] | None = None
         while True:
-            result = await self.commands.carry_out(line)
+            result = await self._commands.carry_out(line)
             if result is None or result.exit_code is ExitCode.USAGE:
                 return result
             if not model.printed or shown != result.lines:
                 if said == model.output_seq:
                     model.take_back(since)
                 since, shown = model.output_seq, result.lines
-                self.commands.show(result)
+                self._commands.show(result)
                 said = model.output_seq
             await asyncio.sleep(WATCH_S)
 
     async def _follow(self, name: str) -> Result | None:
         """Print the last reports and each one to come, until Ctrl-C cancels it."""
-        model, name = self.model, name.rpartition("/")[2]
+        model, name = self._model, name.rpartition("/")[2]
         coming: asyncio.Queue[Report] = asyncio.Queue(FOLLOWED_REPORTS)
         follower = partial(offer_report, coming)
         model.followers.append(follower)
@@ -159,14 +162,13 @@ class Locals:
             for line in lines_in(data.decode("utf-8", "surrogateescape")):
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
-                self.commands.echo(line)
-                result = await self.commands.carry_out(line, script=True)
+                self._commands.echo(line)
+                result = await self._commands.carry_out(line, script=True)
                 if result is not None:
-                    self.commands.show(result)
+                    self._commands.show(result)
                     if result.error or result.ends:
                         return msgspec.structs.replace(result, lines=())
-                if self.commands.room is not None:
-                    await self.commands.room()
+                await self._commands.room()
         finally:
             self._depth -= 1
         return None
@@ -174,30 +176,54 @@ class Locals:
     async def _edit(self, worker: str) -> Result | None:
         """Put a state in place of the worker's as the user's editor left it."""
         try:
-            api = standing(self.commands.results.here(Command("set")), self.api)
+            api = standing(self._commands.results.here(Command("set")), self.api)
             state = data_of(api, worker, api.get_state(worker))
         except SsmError as error:
             return refused(error)
         before = msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n"
-        async with self.lend():
-            after = await edited(before, ".json", self.environ)
+        async with self.actions.lend():
+            after = await edited(before, ".json", self.actions.environ)
         if after is None or after.strip() == before.strip():
             return Result("edit", ("nothing was changed",))
         return await aexecute(Command("set", {"worker": worker, "value": after}), api)
 
+    def _clear(self) -> None:
+        """Empty the output, and the terminal's where that has it."""
+        self._model.clear()
+        if self.actions.screen.inline and not self.only_lines:
+            self.actions.app.renderer.clear()
+
+    def _copy(self, text: str) -> None:
+        """Have the terminal take a text into its clipboard (OSC 52).
+
+        Raises:
+            CommandError: it is too long for one, or there is none.
+        """
+        if self.only_lines:
+            raise CommandError("this terminal can only print lines: it has no clipboard", column=6)
+        data = self._commands.results.substitute(text).encode("utf-8", "surrogateescape")
+        if len(data) > COPIED_BYTES:
+            most = f"{COPIED_BYTES:,} bytes are taken; `> FILE` takes any"
+            raise CommandError(f"{len(data):,} bytes are too many to copy; at most {most}")
+        self.actions.scrolling.flush()  # what the face has to write comes before
+        output = self.actions.app.output
+        output.write_raw(f"\x1b]52;c;{b64encode(data).decode()}\x07")
+        output.flush()
+        self._model.notice(f"copied {len(data):,} bytes, where the terminal allows it", "")
+
     def _detail(self, name: str) -> None:
         """Choose a node and show what there is to know of it."""
-        tree = self.model.tree
+        tree = self._model.tree
         known = name.rpartition("/")[2]
         if tree.source.glance(known) is None:
-            near = nearest(known, self.commands.names.like(known))
+            near = nearest(known, self._commands.names.like(known))
             hint = f"did you mean `{near}`?" if near else "`tree` shows all"
             raise CommandError(f"there is no node `{name}`; {hint}", column=8)
         row = tree.index.row_of(known, 0, tree.index.count)
         if row is None:
             raise CommandError(f"{name} is not in view; `filter {name}` brings it there", column=8)
         tree.chosen = row
-        self.model.detail = ()
+        self._model.detail = ()
 
 
 def concerns(report: Report, name: str) -> bool:
