@@ -13,7 +13,7 @@ from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Output
-from ssm_cli.errors import CommandError, TreeFileError
+from ssm_cli.errors import CommandError, TreeFileError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.private import PUBLIC, unwritten, write_private
 
@@ -48,7 +48,7 @@ def check(
     remote = [spec for spec in specs if isinstance(spec, RemoteSpec)]
     workers = sum(isinstance(spec, WorkerSpec) for spec in specs)
     supervisors = len(specs) - workers - len(remote)
-    counts = [_count(supervisors, "supervisor"), _count(workers, "worker")]
+    counts = [counted(supervisors, "supervisor"), counted(workers, "worker")]
     places: list[str] = []
     if remote:
         from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
@@ -118,15 +118,6 @@ def _write_all(folder: Path) -> None:
                 folder.rmdir()
         said = unwritten(error.filename or folder, error)
         raise type(said)(f"{said}; name another folder") from error
-
-
-def _count(number: int, noun: str) -> str:
-    """A number and what is counted.
-
-    >>> _count(1, "worker"), _count(2, "worker")
-    ('1 worker', '2 workers')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 # -- what `ssm new` writes: a small tree that runs, crashes, heals and is tested ------------------

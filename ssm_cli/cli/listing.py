@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from operator import eq, ge, gt, le, lt, ne
 from typing import Annotated, Any, get_args
 
 import typer
@@ -26,14 +27,8 @@ TreeName = Annotated[
 ]
 _CONDITION = re.compile(r"\s*(\w+)\s*(==|!=|>=|<=|=|>|<)\s*(\S+)\s*")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda a, b: bool(a == b),
-    "==": lambda a, b: bool(a == b),
-    "!=": lambda a, b: bool(a != b),
-    ">=": lambda a, b: bool(a >= b),
-    "<=": lambda a, b: bool(a <= b),
-    ">": lambda a, b: bool(a > b),
-    "<": lambda a, b: bool(a < b),
-}
+    "=": eq, "==": eq, "!=": ne, ">=": ge, "<=": le, ">": gt, "<": lt,
+}  # fmt: skip
 STATES = get_args(State)
 NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
 

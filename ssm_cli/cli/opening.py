@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
 import os
 import socket
 import stat
@@ -22,6 +21,7 @@ from ssm_cli.cli.where import say
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, SsmError, is_number, whole_number
 from ssm_cli.http import access, places
+from ssm_cli.http.client.logins import on_loopback
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.http.tls import ServerTls
 from ssm_cli.private import open_private
@@ -62,7 +62,7 @@ def open_doors(
 def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entrance, ...]:
     assert doors.http is not None
     host, port = host_and_port(doors.http)
-    if tls is None and not is_loopback(host) and not doors.insecure:
+    if tls is None and not on_loopback(host) and not doors.insecure:
         raise CommandError(
             f"{host} can be reached from other machines, and the token would be readable on "
             f"the way; give --tls-cert and --tls-key, or --insecure if something else encrypts"
@@ -78,10 +78,8 @@ def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entranc
     scheme = "http" if tls is None else "https"
     where = access.tokens_path(env.environ)
     token = "$SSM_TOKEN" if env.environ.get("SSM_TOKEN") else f"a token of {where}"
-    url, context = (
-        f"{scheme}://{shown}:{sock.getsockname()[1]}",
-        None if tls is None else tls.context,
-    )
+    url = f"{scheme}://{shown}:{sock.getsockname()[1]}"
+    context = None if tls is None else tls.context
     say(env, f"serving {url}, to those with {token}")
     return (Entrance(sock, gate=access.Gate(tokens, hosts), tls=context, url=url),)
 
@@ -210,18 +208,6 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host, number
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def ready_pipe(env: Environment) -> io.FileIO | None:
     """Return the pipe of `$SSM_READY_FD`, to say on that clients are served; None if it is not set.
 
@@ -293,10 +279,7 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
         code = child.wait()
     said = os.pread(log, MAX_SAID, before).decode("utf-8", "replace")
     os.close(log)
-    env.stderr.write(said if said or not code else _silent(name, code, path))
+    if code and not said:
+        said = f"ssm: {name} did not come up: exit code {code}; {path} has no word of why\n"
+    env.stderr.write(said)
     return code if code >= 0 else 128 - code
-
-
-def _silent(name: str, code: int, log: Path) -> str:
-    """Return what is said of a tree that did not come up, and could not say why."""
-    return f"ssm: {name} did not come up: exit code {code}; {log} has no word of why\n"

@@ -72,6 +72,7 @@ Into = Annotated[str | None, as_typer(INTO)]
 TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
 STDIN = "<stdin>"  # what complaints call standard input
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ssm_cli.cli.cluster.access import given_access
 from ssm_cli.cli.environment import Environment, state_folder
+from ssm_cli.cli.where import say
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ssm_cli.cluster.agent.child import Child
     from ssm_cli.cluster.agent.draining import Draining
@@ -75,7 +76,7 @@ async def _node(
         up = f"node {name} in the cluster at {access.url}, {kept_by}, {shown}".rstrip(", ")
         watching = asyncio.ensure_future(_tell_cuts(env, connection, name))
         closing.callback(watching.cancel)
-        await agent.run(stop, partial(_say, env, up))
+        await agent.run(stop, partial(say, env, up))
     return ExitCode.DONE
 
 
@@ -88,10 +89,10 @@ async def _tell_cuts(env: Environment, connection: NatsCluster, name: str) -> No
             continue
         reached = not reached
         if reached:
-            _say(env, f"node {name} is in the cluster again")
+            say(env, f"node {name} is in the cluster again")
         else:
             lost = f"node {name} has lost the cluster at {connection.urls}"
-            _say(env, f"{lost}; what it hosts stands still once its lease is over; it tries again")
+            say(env, f"{lost}; what it hosts stands still once its lease is over; it tries again")
 
 
 def _stopped_by_signals(draining: Draining) -> asyncio.Event:
@@ -109,12 +110,7 @@ def _end(stop: asyncio.Event, at_once: asyncio.Event) -> None:
 def _stays(env: Environment, name: str, drain_s: float, why: str) -> None:
     """Say why a subtree stays on a node that is to end."""
     ends = "waits for that" if drain_s == math.inf else f"ends after {drain_s:g} s"
-    _say(env, f"{why}; {name} {ends}, or at once at another signal")
-
-
-def _say(env: Environment, what: str) -> None:
-    env.stderr.write(f"ssm: {what}\n")
-    env.stderr.flush()
+    say(env, f"{why}; {name} {ends}, or at once at another signal")
 
 
 def _host(
@@ -148,7 +144,7 @@ async def _access(
     folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     closing.callback(server.stop)
-    for _ in _tries():
+    for _ in range(int(WAIT_S / LOOK_S)):
         here = running_server(folder, ClusterRole.NODE)
         theirs = running_server(folder, ClusterRole.SUBTREE)
         if here is not None and theirs is not None:
@@ -158,7 +154,3 @@ async def _access(
             continue
         await asyncio.sleep(LOOK_S)
     raise NoTree(f"another process holds {folder}, and no server of it comes up")
-
-
-def _tries() -> Iterator[int]:
-    return iter(range(int(WAIT_S / LOOK_S)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ssm_cli.cli.cluster.asking import node_facts, node_state, with_cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import CLEAR
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief, table
 from ssm_cli.exit_codes import ExitCode
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ssm_cli.cluster.window.overview import Overview, Subtree
 
 HEAD = ("NODE", "STATE", "EPOCH", "LEASE", "LINK", "WORKERS", "RESTARTS", "PLACE")
-CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 WATCH_S = 1.0
 WELL = frozenset({"running", "suspended"})
 
