@@ -68,7 +68,7 @@ def carry_out(command: Command, node: HttpNode | Node) -> Result:
     try:
         child = standing(command, node).start_child(given["sup"], given["spec"])
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place)
+        return refused(error, command)
     line = "ignored" if child is None else child
     record = {"v": 1, "type": "done", "verb": command.verb, **given, "child": child}
     return made_result(command.verb, (line,), (record,), command.output, value=child)
@@ -155,7 +155,7 @@ def here(
     try:
         return do(results.here(command), node)
     except CommandError as error:
-        return refused(error, command.verb, command.output, command.place)
+        return refused(error, command)
 
 
 def _sent_on(pipeline: Pipeline, result: Result) -> Result:

@@ -192,22 +192,17 @@ class Looking:
 
         verb = VERBS[command.verb]
         if command.verb == "adopt" and command.arguments.get("sure"):
-            return refused(CommandError(NOBODY), command.verb, command.output, command.place)
+            return refused(CommandError(NOBODY), command)
         past = command.at in ("", "now")
         if past and verb.section != "history" and verb.route and verb.route.method != "GET":
-            return refused(
-                ReadOnly(ALONE if self._alone else HERE),
-                command.verb,
-                command.output,
-                command.place,
-            )
+            return refused(ReadOnly(ALONE if self._alone else HERE), command)
         try:
             result = execute(command, node, log="log")
         except FAULTS as error:
             if self._file is None:
                 raise
             wrong = does_not_fit(str(self._file), error, ", unless ssm has a defect")
-            return refused(wrong, command.verb, command.output, command.place)
+            return refused(wrong, command)
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)
         return result

@@ -254,7 +254,7 @@ def _begun(command: Command, api: NodeApi) -> tuple[Result, NodeApi, NodeApi]:
         with asking(there, command.place or "prompt"):
             return handle(command, there), api, there
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place), api, there
+        return refused(error, command), api, there
 
 
 async def _execute_later(
@@ -268,7 +268,7 @@ async def _execute_later(
         ask = ask_beside if command.verb in FUTURES else ahandle_past
         return await ask(*reaching(command, api), note)
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place)
+        return refused(error, command)
 
 
 @contextmanager
@@ -351,7 +351,7 @@ def _reply(
 def _failed(command: Command, error: SsmError, ms: float, log: str, number: int) -> Result:
     """A call with another outcome than `replied`."""
     if not isinstance(error, CallError):
-        return refused(error, "call", command.output, command.place)
+        return refused(error, command)
     worker, given, place = *_asked(command), command.place
     record = records.failed_reply_record(worker, given, error, ms, place, number=number)
     line = text.brief(_failure_line(worker, given, error, log), 4000)
