@@ -42,12 +42,3 @@ class Doors:
     insecure: bool = False
     cluster: str | None = None
     takeover: bool = False
-
-    def arguments(self) -> list[str]:
-        """Return these settings as command-line options."""
-        pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
-        pairs |= {"--tls-password-file": self.tls_password, "--cluster": self.cluster}
-        given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
-        hosts = [word for host in self.allow_hosts or () for word in ("--allow-host", host)]
-        flags = {"--insecure": self.insecure, "--takeover": self.takeover}
-        return [*given, *hosts, *(flag for flag, wanted in flags.items() if wanted)]

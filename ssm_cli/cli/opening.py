@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
-from ssm_cli.cli.data.place import store_for
+from ssm_cli.cli.data.place import Kept, store_for
+from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import say
@@ -30,10 +31,9 @@ from ssm_cli.simulation.asking import with_futures
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
-    from ssm_cli.cli.data.place import Kept
-    from ssm_cli.cli.doors import Doors
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
+    from ssm_cli.spec.model import SupervisorSpec
 
 MAX_SAID = 65_536  # bytes of the output of a tree that did not start
 MAX_LOG = 8 << 20  # bytes of a log, from which on a tree in the background begins another
@@ -128,8 +128,7 @@ def served_node(
     called, tls = name or Path(tree).stem, tls_of(doors)
     entrances = open_doors(doors, env, called, tls)
     try:
-        links = links_for(spec, env, doors.cluster, called, takeover=doors.takeover)
-        store = store_for(spec, env.environ, called, Path(tree), kept.data)
+        node = _made(spec, tree, env, name=called, doors=doors, kept=kept)
     except SsmError:
         for entrance in entrances:
             entrance.close()
@@ -142,12 +141,31 @@ def served_node(
         if kept.reload:
             watch_code(node)
 
+    return served_by(node, entrances, node.file, eager=eager, opened=opened), renewal(tls, env)
+
+
+def node_of(tree: str, env: Environment, history: int = 0) -> Node:
+    """Return a node for a tree file, not started; it remembers the last `history` records.
+
+    Raises `TreeFileError` with all complaints.
+    """
+    name, spec, kept = Path(tree).stem, load_tree(tree), Kept(history=history)
+    node = _made(spec, tree, env, name=name, doors=Doors(), kept=kept)
+    return with_futures(with_reach(node), instant)
+
+
+def _made(
+    spec: SupervisorSpec, tree: str, env: Environment, *, name: str, doors: Doors, kept: Kept
+) -> Node:
+    """Return the node of a tree that was loaded, with what it needs of its cluster and its data."""
+    links = links_for(spec, env, doors.cluster, name, takeover=doors.takeover)
+    store = store_for(spec, env.environ, name, Path(tree), kept.data)
     node = Node(
-        spec, name=called, store=store, links=links,
+        spec, name=name, store=store, links=links,
         history=kept.history, verify_pure=kept.verify_pure,
     )  # fmt: skip
-    file = node.file = str(Path(tree).absolute())
-    return served_by(node, entrances, file, eager=eager, opened=opened), renewal(tls, env)
+    node.file = str(Path(tree).absolute())
+    return node
 
 
 def watch_code(node: Node) -> None:

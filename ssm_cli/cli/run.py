@@ -22,9 +22,9 @@ from ssm_cli.cli.where import name_of, not_empty
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
-    from ssm_cli.runtime.node import Node
 
 OUTPUTS = ("text", "json", "jsonl")
+FOREGROUND = ("detach", "name", "quiet", "output")  # a tree in the background has its own
 REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
 
 
@@ -98,7 +98,7 @@ def run(
     how = Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster, takeover)
     source = _check(headless, detach, no_socket, (script, command), output)
     if detach:
-        return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
+        return _detached(ctx, name or Path(tree).stem, output)
     with _served(tree, name, env, how, eager=headless, kept=kept) as (own, served, renew):
         if headless or script or command or not (env.is_terminal and output == "text"):
             return _play(served, own, source, (output, keep_going, quiet), renew)
@@ -123,27 +123,6 @@ def _served(
             from ssm_cli.cli.post_mortem import save_post_mortem  # noqa: PLC0415 - rare
 
             save_post_mortem(own, served.node)
-
-
-def node_of(tree: str, env: Environment, name: str | None = None, history: int = 0) -> Node:
-    """Return a node for a tree file, not started; it remembers the last `history` records.
-
-    Raises `TreeFileError` with all complaints.
-    """
-    from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
-    from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
-    from ssm_cli.cli.opening import with_reach  # noqa: PLC0415 - as above
-    from ssm_cli.commands.records import instant  # noqa: PLC0415 - as above
-    from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
-    from ssm_cli.simulation.asking import with_futures  # noqa: PLC0415 - as above
-    from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
-
-    spec, called = load_tree(tree), name or Path(tree).stem
-    links = links_for(spec, env, None, called)
-    store = store_for(spec, env.environ, called, Path(tree))
-    node = Node(spec, name=called, store=store, links=links, history=history)
-    node.file = str(Path(tree).absolute())
-    return with_futures(with_reach(node), instant)
 
 
 def remembered(history: int | None, headless: bool) -> int:
@@ -197,12 +176,19 @@ def _check(
     return None if headless else (command, script)
 
 
-def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
+def _detached(ctx: typer.Context, name: str, output: str) -> int:
+    """Run `ssm run` again, in the background, with the options that were given."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
-    called = name or Path(tree).stem
-    words = ["--headless", "--quiet", "--name", called, *more, "--", tree]
-    return detach(env, called, words, output)
+    words = ["--quiet", "--name", name]
+    for option in ctx.command.params:
+        value = ctx.params.get(str(option.name))
+        if option.name in FOREGROUND or option.param_type_name != "option":
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None and one is not False:
+                words += [option.opts[0], *([] if one is True else [str(one)])]
+    return detach(ctx.obj, name, [*words, "--", ctx.params["tree"]], output)
 
 
 def _show(served: ServedNode, env: Environment, title: str, face: faces.Face) -> int:

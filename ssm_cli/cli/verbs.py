@@ -353,7 +353,8 @@ async def _given(
 
 
 def _node(tree: str, env: Environment, *, remember: bool = False) -> Node:
-    from ssm_cli.cli.run import REMEMBERED, node_of  # noqa: PLC0415 - only with a tree
+    from ssm_cli.cli.opening import node_of  # noqa: PLC0415 - only with a tree
+    from ssm_cli.cli.run import REMEMBERED  # noqa: PLC0415 - as above
 
     return node_of(tree, env, history=REMEMBERED if remember else 0)
 

@@ -46,14 +46,6 @@ class Kept:
     post_mortem: bool = True
     reload: bool = False
 
-    def arguments(self) -> list[str]:
-        """Return these settings as command-line options."""
-        where = [] if self.data is None else ["--data", str(self.data.absolute())]
-        pure = ["--verify-pure"] if self.verify_pure else []
-        none = [] if self.post_mortem else ["--no-post-mortem"]
-        watch = ["--reload"] if self.reload else []
-        return [*where, *pure, *none, *watch, "--history", str(self.history)]
-
 
 def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) -> Path:
     """Return the given folder, or the default one of the tree of that name.
