@@ -6,27 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ssm_cli.cli.where import flag, option
 
-NoSocket = Annotated[bool, typer.Option("--no-socket", help="do not be found by other shells")]
-Http = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="also serve HTTP on TCP, with a token")
-]
-TlsCert = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="serve TLS with this certificate (PEM)")
-]
-TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="the certificate's key (PEM)")]
+NoSocket = Annotated[bool, flag("do not be found by other shells", "--no-socket")]
+Http = Annotated[str | None, option("HOST:PORT", "also serve HTTP on TCP, with a token")]
+TlsCert = Annotated[Path | None, option("FILE", "serve TLS with this certificate (PEM)")]
+TlsKey = Annotated[Path | None, option("FILE", "the certificate's key (PEM)")]
 TlsPassword = Annotated[
-    Path | None,
-    typer.Option("--tls-password-file", metavar="FILE", help="has the password of the key"),
+    Path | None, option("FILE", "has the password of the key", "--tls-password-file")
 ]
 AllowHost = Annotated[
-    list[str] | None,
-    typer.Option(metavar="HOST", help="a name by which TCP clients may call it; repeatable"),
+    list[str] | None, option("HOST", "a name by which TCP clients may call it; repeatable")
 ]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", help="let --http leave this machine without TLS")
-]
+Insecure = Annotated[bool, flag("let --http leave this machine without TLS", "--insecure")]
 
 
 @dataclass(frozen=True)

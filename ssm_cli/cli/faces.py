@@ -6,16 +6,14 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from ssm_cli.cli.where import flag, option
+
 UI = ("full", "inline", "plain")
 
-Plain = Annotated[
-    bool, typer.Option("--plain", help="a scrolling prompt in place of the full screen")
-]
-Ui = Annotated[
-    str | None, typer.Option(metavar="UI", help="full, inline or plain; default: the settings'")
-]
-Ascii = Annotated[bool, typer.Option("--ascii", help="draw the screen with ASCII alone")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="print no reports; `ssm log` shows them")]
+Plain = Annotated[bool, flag("a scrolling prompt in place of the full screen", "--plain")]
+Ui = Annotated[str | None, option("UI", "full, inline or plain; default: the settings'")]
+Ascii = Annotated[bool, flag("draw the screen with ASCII alone", "--ascii")]
+Quiet = Annotated[bool, flag("print no reports; `ssm log` shows them", "--quiet")]
 
 
 class Face(NamedTuple):

@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, flag
 from ssm_cli.errors import CommandError, TreeFileError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.private import PUBLIC, unwritten, write_private
@@ -26,7 +26,7 @@ def check(
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
     *,
     policy: Annotated[
-        bool, typer.Option("--policy", help="also tell of limits that cannot work, with numbers")
+        bool, flag("also tell of limits that cannot work, with numbers", "--policy")
     ] = False,
     cluster: Cluster = None,
     output: Output = None,

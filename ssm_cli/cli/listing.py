@@ -13,7 +13,18 @@ import typer
 from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
-from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, seconds_option, trees
+from ssm_cli.cli.where import (
+    Name,
+    Output,
+    Url,
+    Where,
+    Worker,
+    flag,
+    option,
+    say,
+    seconds_option,
+    trees,
+)
 from ssm_cli.commands.records import each_node, tree_record
 from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
@@ -69,7 +80,7 @@ def stop(
     tree: TreeName = None,
     *,
     keep_remote: Annotated[
-        bool, typer.Option("--keep-remote", help="remote children run on, for the next parent")
+        bool, flag("remote children run on, for the next parent", "--keep-remote")
     ] = False,
     name: Name = None,
     url: Url = None,
@@ -97,9 +108,7 @@ def wait(
     ctx: typer.Context,
     worker: Worker,
     *,
-    condition: Annotated[
-        str, typer.Option("--for", metavar="WHAT", help="a state, or as `steps>=10`")
-    ] = "running",
+    condition: Annotated[str, option("WHAT", "a state, or as `steps>=10`", "--for")] = "running",
     timeout: Annotated[float, seconds_option("how long to wait")] = 30.0,
     name: Name = None,
     url: Url = None,

@@ -8,7 +8,7 @@ import typer
 
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import did
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, flag
 from ssm_cli.errors import CommandError
 
 MAX_TYPED = 4096  # characters of a token, before it is checked
@@ -18,7 +18,7 @@ def login(
     ctx: typer.Context,
     host: Annotated[str, typer.Argument(metavar="HOST", help="or HOST:PORT, https://HOST:PORT")],
     *,
-    remove: Annotated[bool, typer.Option("--remove", help="forget the token of HOST")] = False,
+    remove: Annotated[bool, flag("forget the token of HOST", "--remove")] = False,
     output: Output = None,
 ) -> int:
     """Keep the token of a tree of another computer; it is asked for, or read from stdin."""

@@ -11,7 +11,7 @@ import typer
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
 from ssm_cli.cli.run import OUTPUTS, Output, Script
-from ssm_cli.cli.where import STDIN, name_of, say
+from ssm_cli.cli.where import STDIN, name_of, option, say
 from ssm_cli.errors import CommandError, ReadOnly, counted, message_of
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ File = Annotated[
 Verb = Annotated[
     list[str] | None, typer.Argument(metavar="[-- VERB ...]", help="one command, in place of many")
 ]
-Code = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
-]
+Code = Annotated[str | None, option("FILE", "the tree, with the code that is here", "--tree")]
 
 
 def open_(

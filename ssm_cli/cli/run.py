@@ -18,7 +18,7 @@ from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import name_of, not_empty
+from ssm_cli.cli.where import flag, name_of, not_empty, option
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -29,39 +29,21 @@ REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` s
 
 
 TreeFile = Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")]
-Script = Annotated[
-    str | None, typer.Option(metavar="FILE", help="run its commands, then stop; - is stdin")
-]
-Commands = Annotated[
-    list[str] | None, typer.Option("-c", metavar="CMD", help="run a command; repeatable")
-]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a command that fails")]
-Headless = Annotated[
-    bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
-]
-Pure = Annotated[
-    bool, typer.Option("--verify-pure", help="step twice, and report workers that differ; slow")
-]
+Script = Annotated[str | None, option("FILE", "run its commands, then stop; - is stdin")]
+Commands = Annotated[list[str] | None, option("CMD", "run a command; repeatable", "-c")]
+KeepGoing = Annotated[bool, flag("run on after a command that fails", "--keep-going")]
+Headless = Annotated[bool, flag("no prompt: run until a signal, or the root ends", "--headless")]
+Pure = Annotated[bool, flag("step twice, and report workers that differ; slow", "--verify-pure")]
 History = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="remember the last N records, 0 none; default: 10000, headless 1000"
-    ),
+    int | None, option("N", "remember the last N records, 0 none; default: 10000, headless 1000")
 ]
-NoPostMortem = Annotated[
-    bool, typer.Option("--no-post-mortem", help="save no past where the root gives up")
-]
-Reload = Annotated[
-    bool, typer.Option("--reload", help="take code that has changed, unless it differs")
-]
+NoPostMortem = Annotated[bool, flag("save no past where the root gives up", "--no-post-mortem")]
+Reload = Annotated[bool, flag("take code that has changed, unless it differs", "--reload")]
 Name = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="the tree's name; default: the file's stem", callback=not_empty
-    ),
+    str | None, option("NAME", "the tree's name; default: the file's stem", callback=not_empty)
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="with --headless: go on in the background")]
-Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+Detach = Annotated[bool, flag("with --headless: go on in the background", "--detach")]
+Output = Annotated[str, option("FORMAT", "text or json", "-o", "--output")]
 
 
 def run(
@@ -181,13 +163,13 @@ def _detached(ctx: typer.Context, name: str, output: str) -> int:
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     words = ["--quiet", "--name", name]
-    for option in ctx.command.params:
-        value = ctx.params.get(str(option.name))
-        if option.name in FOREGROUND or option.param_type_name != "option":
+    for one in ctx.command.params:
+        given = ctx.params.get(str(one.name))
+        if one.name in FOREGROUND or one.param_type_name != "option":
             continue
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None and one is not False:
-                words += [option.opts[0], *([] if one is True else [str(one)])]
+        for value in given if isinstance(given, list | tuple) else [given]:
+            if value is not None and value is not False:
+                words += [one.opts[0], *([] if value is True else [str(value)])]
     return detach(ctx.obj, name, [*words, "--", ctx.params["tree"]], output)
 
 

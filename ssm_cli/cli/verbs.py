@@ -34,7 +34,9 @@ from ssm_cli.cli.where import (
     Words,
     Worker,
     as_typer,
+    flag,
     name_of,
+    option,
 )
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verb import AT, OUTPUT, Verb
@@ -47,8 +49,7 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")]
 RequestId = Annotated[
-    str | None,
-    typer.Option("--request-id", metavar="ID", help="with the same ID a call is stepped once"),
+    str | None, option("ID", "with the same ID a call is stepped once", "--request-id")
 ]
 
 Selected = tuple[str | None, str | None, str | None]  # --tree, --url and --name
@@ -63,9 +64,7 @@ def call(
     tree: Tree = None,
     url: Url = None,
     name: Name = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="how long to wait for each output")
-    ] = None,
+    timeout: Annotated[str | None, option("SECONDS", "how long to wait for each output")] = None,
     request_id: RequestId = None,
     cluster: CallCluster = None,
     output: Output = None,
@@ -103,10 +102,8 @@ def log(
     tree: Tree = None,
     url: Url = None,
     name: Name = None,
-    last: Annotated[
-        str | None, typer.Option("-n", "--last", metavar="N", help="only the last N reports")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on as things happen")] = False,
+    last: Annotated[str | None, option("N", "only the last N reports", "-n", "--last")] = None,
+    follow: Annotated[bool, flag("go on as things happen", "-f", "--follow")] = False,
     at: At = None,
     into: Into = None,
     data: Data = None,
@@ -139,7 +136,7 @@ def tree_(
     tree: Tree = None,
     url: Url = None,
     name: Name = None,
-    watch: Annotated[bool, typer.Option("--watch", help="print it again when it changes")] = False,
+    watch: Annotated[bool, flag("print it again when it changes", "--watch")] = False,
     at: At = None,
     into: Into = None,
     data: Data = None,
@@ -171,9 +168,7 @@ def script(
     tree: Tree = None,
     url: Url = None,
     name: Name = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="run on after a command that fails")
-    ] = False,
+    keep_going: Annotated[bool, flag("run on after a command that fails", "--keep-going")] = False,
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""

@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
 
-Tree = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="start this tree here, then stop it")
-]
-Url = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="the tree at http://HOST:PORT, unix:PATH")
-]
+
+def option(metavar: str, help_text: str, *spellings: str, **more: Any) -> Any:
+    """Return an option with a value, spelled as its parameter if nothing else is said."""
+    return typer.Option(*spellings, metavar=metavar, help=help_text, **more)
+
+
+def flag(help_text: str, *spellings: str) -> Any:
+    """Return an option without a value."""
+    return typer.Option(*spellings, help=help_text)
+
+
+Tree = Annotated[str | None, option("FILE", "start this tree here, then stop it", "--tree")]
+Url = Annotated[str | None, option("URL", "the tree at http://HOST:PORT, unix:PATH", "--url")]
 
 
 Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="ask the journal there, or a saved past; no tree"),
+    Path | None, option("DIR", "ask the journal there, or a saved past; no tree", "--data")
 ]
 
 
@@ -38,17 +44,15 @@ def not_empty(given: str | None) -> str | None:
     return given
 
 
-def as_typer(option: Option) -> Any:
+def as_typer(row: Option) -> Any:
     """Return an option of the table of verbs as typer has it; another value is wrong usage."""
 
     def chosen(given: str | None) -> str | None:
-        if given is not None and option.choices and given not in option.choices:
-            raise typer.BadParameter(f"takes one of {', '.join(option.choices)}, not `{given}`")
+        if given is not None and row.choices and given not in row.choices:
+            raise typer.BadParameter(f"takes one of {', '.join(row.choices)}, not `{given}`")
         return given
 
-    return typer.Option(
-        *option.spellings, metavar=option.metavar, help=option.help, callback=chosen
-    )
+    return option(row.metavar, row.help, *row.spellings, callback=chosen)
 
 
 def seconds_option(help_text: str, *, endless: bool = False) -> Any:
@@ -63,7 +67,7 @@ def seconds_option(help_text: str, *, endless: bool = False) -> Any:
             raise typer.BadParameter(f"takes {bounds}, not `{given:g}`")
         return given
 
-    return typer.Option(metavar="SECONDS", help=help_text, callback=checked)
+    return option("SECONDS", help_text, callback=checked)
 
 
 Output = Annotated[str | None, as_typer(OUTPUT)]
@@ -141,13 +145,7 @@ def _environ(ctx: typer.Context) -> dict[str, str]:
 
 Name = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="the running tree NAME",
-        autocompletion=trees,
-        callback=not_empty,
-    ),
+    option("NAME", "the running tree NAME", "--name", autocompletion=trees, callback=not_empty),
 ]
 Worker = Annotated[str, typer.Argument(metavar="WORKER", autocompletion=workers)]
 Words = Annotated[list[str] | None, typer.Argument(metavar="...", autocompletion=workers)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
+from ssm_cli.cli.where import flag, option
 from ssm_cli.errors import NoTree
 from ssm_cli.private import password_in
 
@@ -27,17 +28,13 @@ def no_worker(url: str | None) -> str | None:
 
 
 URL_HELP = "the cluster, nats://HOST:PORT"
-Cluster = Annotated[str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP)]
-CallCluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP, callback=no_worker)
-]
+Cluster = Annotated[str | None, option("URL", URL_HELP, "--cluster")]
+CallCluster = Annotated[str | None, option("URL", URL_HELP, "--cluster", callback=no_worker)]
 Takeover = Annotated[
-    bool, typer.Option("--takeover", help="take remote children over from the tree that has them")
+    bool, flag("take remote children over from the tree that has them", "--takeover")
 ]
 WHOLE = "--cluster"
-Whole = Annotated[
-    str | None, typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster")
-]
+Whole = Annotated[str | None, option("[URL]", "all nodes and subtrees of the cluster", WHOLE)]
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )

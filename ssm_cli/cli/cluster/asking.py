@@ -13,7 +13,7 @@ import typer
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer, answer, did
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, option
 from ssm_cli.commands.text import table
 from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.exit_codes import ExitCode
@@ -52,14 +52,9 @@ def nodes(
     ctx: typer.Context,
     *,
     cluster: Cluster = None,
-    forget: Annotated[
-        str, typer.Option(metavar="NODE", help="take a node that is gone out of the list")
-    ] = "",
+    forget: Annotated[str, option("NODE", "take a node that is gone out of the list")] = "",
     accept_loss: Annotated[
-        str,
-        typer.Option(
-            metavar="TREE/SUBTREE", help="after `journal_corrupt`: go on without what is lost"
-        ),
+        str, option("TREE/SUBTREE", "after `journal_corrupt`: go on without what is lost")
     ] = "",
     output: Output = None,
 ) -> int:
@@ -119,9 +114,7 @@ def move(
     node: Annotated[str, typer.Argument(metavar="NODE")],
     *,
     cluster: Cluster = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="the tree, where several have it")
-    ] = "",
+    name: Annotated[str, option("NAME", "the tree, where several have it", "--name")] = "",
     output: Output = None,
 ) -> int:
     """Have a subtree end in order, and go on at another node with its state."""

@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.printer import answer, consents, did
-from ssm_cli.cli.where import Output, say
+from ssm_cli.cli.where import Output, flag, option, say
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import table, visible
 from ssm_cli.errors import CommandError, StorageError, counted
@@ -29,24 +29,17 @@ HEAD = ("NAME", "SIZE", "RECORDS", "STATES", "ASIDE", "REFUSED", "IN USE", "FOLD
 Tree = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="the tree's name; default: the only one")
 ]
-Folder = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="the folder, in place of the name")
-]
+Folder = Annotated[Path | None, option("DIR", "the folder, in place of the name", "--data")]
 
-File = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
-]
-AsNew = Annotated[
-    bool, typer.Option("--as-new", help="take what the code that is here makes of it")
-]
-FromSaved = Annotated[bool, typer.Option("--from-saved", help="go on with the saved state")]
-State = Annotated[str | None, typer.Option("--state", metavar="JSON", help="go on with this state")]
+File = Annotated[str | None, option("FILE", "the tree, with the code that is here", "--tree")]
+AsNew = Annotated[bool, flag("take what the code that is here makes of it", "--as-new")]
+FromSaved = Annotated[bool, flag("go on with the saved state", "--from-saved")]
+State = Annotated[str | None, option("JSON", "go on with this state", "--state")]
 Rename = Annotated[
-    tuple[str, str] | None,
-    typer.Option("--rename", metavar="OLD NEW", help="a name has become another"),
+    tuple[str, str] | None, option("OLD NEW", "a name has become another", "--rename")
 ]
-Forget = Annotated[bool, typer.Option("--forget", help="begin by init")]
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+Forget = Annotated[bool, flag("begin by init", "--forget")]
+Yes = Annotated[bool, flag("do not ask", "--yes")]
 
 
 def list_data(
@@ -73,9 +66,7 @@ def verify(
     tree: Tree = None,
     *,
     data: Folder = None,
-    file: Annotated[
-        str | None, typer.Option("--tree", metavar="FILE", help="step its inputs again, too")
-    ] = None,
+    file: Annotated[str | None, option("FILE", "step its inputs again, too", "--tree")] = None,
     output: Output = None,
 ) -> int:
     """Check all that is kept: every checksum, the chain, and, with --tree, every step again."""
@@ -104,9 +95,7 @@ def export(
     tree: Tree = None,
     *,
     data: Folder = None,
-    worker: Annotated[
-        str | None, typer.Option("--worker", metavar="NAME", help="only records of this worker")
-    ] = None,
+    worker: Annotated[str | None, option("NAME", "only records of this worker", "--worker")] = None,
     output: Output = None,
 ) -> int:
     """Print the journal, one JSON record a line, oldest first."""
@@ -171,10 +160,9 @@ def quarantine(
     *,
     data: Folder = None,
     retry: Annotated[
-        int | None,
-        typer.Option("--retry", metavar="N", help="let N in; where a tree runs it is stepped"),
+        int | None, option("N", "let N in; where a tree runs it is stepped", "--retry")
     ] = None,
-    drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
+    drop: Annotated[int | None, option("N", "forget number N", "--drop")] = None,
     yes: Yes = False,
     output: Output = None,
 ) -> int:

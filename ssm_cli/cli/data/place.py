@@ -9,9 +9,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ssm_cli.cli.environment import state_folder
+from ssm_cli.cli.where import option
 from ssm_cli.errors import StorageError
 from ssm_cli.private import write_private
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="where states and journals live; default: by the tree's name"
-    ),
+    option("DIR", "where states and journals live; default: by the tree's name", "--data"),
 ]
 
 
