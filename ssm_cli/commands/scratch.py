@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ssm_cli.commands.breaks import BREAKS_SHOWN, inputs, left
-from ssm_cli.commands.later import BESIDE, READING, AsksLater
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import (
     SHOWN,
     Data,
     Shown,
+    ask_later,
     ask_past,
-    asked_past,
     record_line,
     show_in_turns,
 )
-from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
+from ssm_cli.commands.records import VERSION, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
 from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
-from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
-from ssm_cli.errors import CommandError, counted, is_number
+from ssm_cli.commands.writing import made_ready, page_of, write_file
+from ssm_cli.errors import counted, is_number
 from ssm_cli.history.changes import recorded, shown
-from ssm_cli.history.page import PageData, numbered_reports, page
-from ssm_cli.history.saved.keeping import installed
+from ssm_cli.history.page import numbered_reports
 from ssm_cli.history.turns import in_turns
 from ssm_cli.runtime.api import NodeApi
 
@@ -140,24 +135,9 @@ SCRATCH_SHOWN: dict[str, Callable[[Data], Shown]] = {
 }  # fmt: skip
 
 
-def write_report(command: Command, api: NodeApi) -> Result:
-    """Write the page of what a tree remembers to a file."""
-    need_room(command, target_of(command, "file"), PAGE)
-    return written_report(command, made_report(command, api))
-
-
-async def awrite_report(
-    command: Command, api: NodeApi, note: Callable[[str], None] | None
-) -> Result:
-    """`write_report` for asyncio; the page is made in a process of its own."""
-    need_room(command, target_of(command, "file"), PAGE)
-    work = partial(made_report, command, api)
-    return written_report(command, await api.perform("beside", "report", note=note, work=work))
-
-
 def written_report(command: Command, made: tuple[str, int]) -> Result:
     """Write a page to the file of the command; say of how many records it is."""
-    name = target_of(command, "file")
+    name = command.arguments["file"]
     write_file(name, made[0])
     return done(command, f"{counted(made[1], 'record')} in {name}")
 
@@ -167,13 +147,12 @@ def made_report(command: Command, api: NodeApi) -> tuple[str, int]:
     at: dict[str, Any] = {"at": command.at} if command.at else {}
     found = api.perform("history", last=MOST_RECORDS, **at)
     records = [record for record in found["records"] if record["how"] not in ("start", "exit")]
-    data = PageData(
-        name=api.name, at=instant(time.time()), ssm=installed(),
-        python=platform.python_version(), tree=tree_record(api.tree()), records=records,
+    made = page_of(
+        api.name, tree=tree_record(api.tree()), records=records,
         reports=numbered_reports(map(report_record, api.reports(0, MOST_REPORTS))),
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
-    return page(data), len(records)
+    return made, len(records)
 
 
 SHOWN_BY = SHOWN | SCRATCH_SHOWN | BREAKS_SHOWN
@@ -181,35 +160,27 @@ SHOWN_BY = SHOWN | SCRATCH_SHOWN | BREAKS_SHOWN
 
 def handle_past(command: Command, api: NodeApi) -> Result:
     """Carry out a verb of the past."""
+    command = made_ready(command)
     match command.verb:
         case "reload" | "rollback" | "shadow" | "promote":
             return handle_reload(command, api)
         case "adopt":
             return ask_to_adopt(command, api)
         case "report":
-            return write_report(command, api)
+            return written_report(command, made_report(command, api))
         case _:
-            return ask_past(made_ready(command), api, SHOWN_BY)
+            return ask_past(command, api, SHOWN_BY)
 
 
 async def ahandle_past(
     command: Command, api: NodeApi, note: Callable[[str], None] | None = None
 ) -> Result:
-    """`handle_past` for asyncio, of what may take long: the tree and all other tasks go on.
-
-    Cancelling it ends what was begun.
-    """
+    """`handle_past` for asyncio, of what may take long; as `ask_later`."""
+    command = made_ready(command)
     if command.verb == "report":
-        return await awrite_report(command, api, note)
-    effect, given = asked_past(made_ready(command))
-    if isinstance(api, AsksLater):
-        found = await api.aperform(effect, **given)
-    elif command.verb in BESIDE:
-        found = await api.perform("beside", effect, note=note, **given)
-    elif command.verb in READING:
-        found = await api.perform("soon", effect, **given)
-    else:
-        found = await api.perform("in_turns", effect, **given)
+        work = partial(made_report, command, api)
+        return written_report(command, await api.perform("beside", "report", note=note, work=work))
+    found = await ask_later(command, api, note)
     result: Result = await in_turns(show_in_turns(command, found, SHOWN_BY))
     return result
 
@@ -223,19 +194,3 @@ def ask_to_adopt(command: Command, api: NodeApi) -> Result:
     agreed = {**command.arguments, "sure": "yes", "plan": found["plan"]}
     then = msgspec.structs.replace(command, arguments=agreed)
     return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
-
-
-def made_ready(command: Command) -> Command:
-    """Return a command that may write a test with the folder that this is for, once it has room."""
-    file = target_of(command) if command.verb == "shrink" else ""
-    if not file:
-        return command
-    told_only = "--every" if command.arguments.get("every") else "gave_up"
-    if told_only in ("--every", command.arguments.get("record")):
-        raise CommandError(
-            f"`shrink {told_only}` writes no test: its inputs are those of many workers; leave out "
-            f"`-o {file}`, or redirect what it prints: `> FILE`"
-        )
-    need_room(command, file, TEST)
-    given = {**command.arguments, "beside": str(Path(file).expanduser().resolve().parent)}
-    return msgspec.structs.replace(command, arguments=given)
