@@ -140,7 +140,7 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
             answer.take((output, output))
     except SsmError as error:
         if answer.result is None:
-            answer.refuse(error)
+            answer.take(error, arrived=False)
     finally:
         answer.forget()
     assert answer.result is not None
@@ -216,25 +216,17 @@ class _Answer:
         """Show nothing that comes from now on: nobody waits any more."""
         self._show = None
 
-    def take(self, answer: tuple[bytes, object] | SsmError) -> None:
-        """The outcome is there."""
+    def take(self, answer: tuple[bytes, object] | SsmError, *, arrived: bool = True) -> None:
+        """The outcome is there; or none, as the call did not arrive, or nobody waits any more."""
         ms = (self._clock() - self._begun) * 1000
         if isinstance(answer, SsmError):
-            self.result = _failed(
-                self._command, answer, ms, self._log, answered_by(self.api, self._command)
-            )
+            number = answered_by(self.api, self._command) if arrived else 0
+            self.result = _failed(self._command, answer, ms, self._log, number)
         else:
             self.result = _replied(self._command, self.api, *answer, ms)
-        if is_in_fork(self._command) and isinstance(self.api, SettledThere):
+        if arrived and is_in_fork(self._command) and isinstance(self.api, SettledThere):
             self.note = self.api.stopped()
         self.result = noted(self.result, self.note)
-        if self._show is not None:
-            self._show(self.result)
-
-    def refuse(self, error: SsmError) -> None:
-        """There is no outcome: the call did not get to its worker, or nobody waits any more."""
-        ms = (self._clock() - self._begun) * 1000
-        self.result = _failed(self._command, error, ms, self._log, 0)
         if self._show is not None:
             self._show(self.result)
 
