@@ -12,13 +12,12 @@ from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief, brief_table
 from ssm_cli.commands.writing import made_ready, page_of, target_of, write_test
-from ssm_cli.errors import CommandError, counted
+from ssm_cli.errors import CommandError, counted, some_names
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.simulation.asking import chaos_in, check_policy_in
 from ssm_cli.simulation.beside import Tell, WorkBeside, untold
 from ssm_cli.simulation.starting import tree_name
-from ssm_cli.simulation.told import some_names
 from ssm_cli.spec.load import load_tree
 
 MOST_IN_SQUARE = 20  # workers whose matrix is shown as one
