@@ -80,8 +80,7 @@ def tree_lines(root: NodeView) -> tuple[str, ...]:
     kv1   -         running         0       -      0
     """
     rows = [("NAME", "STRATEGY", "STATE", "RESTARTS", "BUDGET", "QUEUE"), *_rows(root, 0)]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return tuple(_aligned(row, widths) for row in rows)
+    return tuple(table(rows, numbers=3))
 
 
 def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -114,13 +113,6 @@ def event_type(kind: object) -> str:
     ('state_timeout', 'timeout retry')
     """
     return " ".join(map(str, kind)) if isinstance(kind, tuple | list) else str(kind)
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
-    """Words to the left, numbers to the right."""
-    words = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]
-    numbers = [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
-    return "  ".join(words + numbers)
 
 
 def dot_lines(root: NodeView) -> tuple[str, ...]:
@@ -158,17 +150,16 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
 
 
-def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows of cells as lines, aligned to the left.
+def table(rows: Sequence[tuple[str, ...]], numbers: int = 0) -> list[str]:
+    """Return rows of cells as lines, aligned to the left; the last `numbers` columns to the right.
 
     >>> table([("NAME", "PID"), ("kv", "1")])
     ['NAME  PID', 'kv    1']
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    marks = [*"<" * (len(widths) - numbers), *">" * numbers]
+    cells = [f"{{:{mark}{width}}}" for mark, width in zip(marks, widths, strict=True)]
+    return ["  ".join(cells).format(*row).rstrip() for row in rows]
 
 
 def brief_table(rows: Iterable[Iterable[str]], limit: int = MAX_SHOWN) -> list[str]:
