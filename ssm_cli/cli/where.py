@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, TREE_OUTPUT, Option
+from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, Option
+from ssm_cli.commands.verbs import TREE_OUTPUT
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
