@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.faces import Face
 from ssm_cli.cli.where import say
 from ssm_cli.errors import CallTimeout, NoTree, SsmError, message_of
 from ssm_cli.exit_codes import ExitCode
@@ -17,15 +19,12 @@ from ssm_cli.http.client.answers import report_of
 from ssm_cli.http.client.connection import is_stream, open_stream, parts
 from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import EventParser, Response
+from ssm_cli.repl.life import RunningNode
+from ssm_cli.repl.session import run_session
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Rows
 from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import Supervisor, SupervisorSpec
-
-if TYPE_CHECKING:
-    from ssm_cli.cli.environment import Environment
-    from ssm_cli.cli.faces import Face
-    from ssm_cli.repl.life import RunningNode
 
 AGAIN_S = 0.5  # between two attempts to reconnect
 FORWARDED = {name for name in vars(NodeApi) if not name.startswith("_")} | {
@@ -42,8 +41,6 @@ def session(env: Environment, near: HttpNode, face: Face) -> int:
 
     Returns the exit code of the session; 7 if the root gave up meanwhile, 5 if the tree is gone.
     """
-    from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms
-
     node = AttachedNode(near)
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
     with env.never_waiting() as own:

@@ -7,25 +7,27 @@ import contextlib
 import math
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssm_cli.cli.cluster.access import given_access
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.where import say
+from ssm_cli.cluster.agent.agent import Agent
+from ssm_cli.cluster.agent.child import Child
+from ssm_cli.cluster.agent.draining import Draining
+from ssm_cli.cluster.agent.forks import Forks
+from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
+from ssm_cli.cluster.jetstream.embedded import Embedded, running_server
+from ssm_cli.cluster.jetstream.wire import Access, need_client
+from ssm_cli.cluster.owner.host import Job
+from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.ports import replicas_of
+from ssm_cli.cluster.protocol.names import ADVERTS
+from ssm_cli.cluster.protocol.roles import ClusterRole
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ssm_cli.cluster.agent.child import Child
-    from ssm_cli.cluster.agent.draining import Draining
-    from ssm_cli.cluster.jetstream.cluster import NatsCluster
-    from ssm_cli.cluster.jetstream.embedded import Embedded
-    from ssm_cli.cluster.jetstream.wire import Access
-    from ssm_cli.cluster.owner.host import Job
-    from ssm_cli.cluster.owner.page import LeasePage
 
 WAIT_S = 5.0  # for a server that another node is just starting
 LOOK_S = 0.05
@@ -46,13 +48,6 @@ async def _node(
     env: Environment, url: str | None, name: str, labels: dict[str, str], *,
     folder: str, drain_s: float,
 ) -> int:  # fmt: skip
-    from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
-    from ssm_cli.cluster.agent.draining import Draining  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.ports import replicas_of  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
-
     need_client()
     draining = Draining(drain_s, partial(_stays, env, name, drain_s))
     stop = _stopped_by_signals(draining)
@@ -117,9 +112,6 @@ def _host(
     closing: contextlib.AsyncExitStack, server: Embedded | None
 ) -> Callable[[Job, LeasePage], Child]:
     """Return what makes the processes of subtrees: a fork server where the system lets us."""
-    from ssm_cli.cluster.agent.child import Child  # noqa: PLC0415 - not needed for help
-    from ssm_cli.cluster.agent.forks import Forks  # noqa: PLC0415 - as above
-
     if sys.platform != "linux":
         return Child
     forks = Forks(lambda: () if server is None else (server.pid,))
@@ -135,9 +127,6 @@ async def _access(
 
     Without a name it is that of the embedded server, which is started if need be; to be kept.
     """
-    from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
-
     given = given_access(env, url, ClusterRole.NODE)
     if given is not None:
         return given, given_access(env, url, ClusterRole.SUBTREE) or given, None
