@@ -101,6 +101,5 @@ def watch(env: Environment, node: HttpNode, command: Command) -> int:
             seen = result.lines
             if env.stdout_is_tty:
                 env.stdout.write(CLEAR)
-            printer.result(result)
-            printer.check()
+            printer.answer(result)
         time.sleep(WATCH_S)

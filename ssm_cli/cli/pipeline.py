@@ -156,8 +156,7 @@ class _Pipeline:
         self._bytes -= size
         replies = cast("NodeApi", self._replies)  # a call asks no more of it
         result = execute(command, replies, log=LOG)
-        self._printer.result(result)
-        self._printer.check()
+        self._printer.answer(result)
         return int(result.exit_code)
 
     def _next_reply(self, worker: str, _: bytes, timeout_s: float | None) -> tuple[bytes, object]:

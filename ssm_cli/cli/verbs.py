@@ -271,8 +271,9 @@ def _ask(env: Environment, selected: Selected, command: Command, data: Path | No
         if where != Where():
             raise CommandError("the tree is named by its file; leave out --tree, --url and --name")
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
+        from ssm_cli.commands.futures import ask_future  # noqa: PLC0415 - much, for few verbs
 
-        return ask.ask_of_file(env, command)
+        return ask.ask(env, None, [command], ask_future)
     if where.tree is not None:
         command = msgspec.structs.replace(command, door=shlex.join(["--tree", where.tree]))
         return _session(env, _node(where.tree, env)).run(_once(command))

@@ -96,8 +96,8 @@ def _status(command: Command, api: NodeApi) -> Result:
     return answered(command, value, (*lines, *events))
 
 
-def _child(command: Command, name: str | None) -> Result:
-    """The name of a started child; None where its init answered ignore."""
+def child_result(command: Command, name: str | None) -> Result:
+    """Return the name of a started child; None where its init answered ignore."""
     record = records.done_record(command.verb, command.arguments) | {"child": name}
     line = "ignored" if name is None else name
     return made_result(command.verb, (line,), (record,), command.output, value=name)
@@ -210,7 +210,7 @@ def _by_row(command: Command, api: NodeApi) -> Result:
         case "Done":
             return done(command)
         case "Child":
-            return _child(command, value)
+            return child_result(command, value)
         case _:
             data = msgspec.to_builtins(value)
             return answered(command, data, pairs(data))

@@ -154,8 +154,7 @@ def call_by_name(
             if isinstance(command, CommandError):
                 raise command
             result = await _called(connection, command, tree, next(keys), log)
-            printer.result(result)
-            printer.check()
+            printer.answer(result)
             if result.exit_code:
                 return int(result.exit_code)
         return ExitCode.DONE
