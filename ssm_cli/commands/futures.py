@@ -11,7 +11,7 @@ from ssm_cli.commands.past import Data, ask_later, asked_past
 from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief, brief_table
-from ssm_cli.commands.writing import made_ready, page_of, target_of, write_test
+from ssm_cli.commands.writing import made_page, made_ready, target_of, write_test
 from ssm_cli.errors import CommandError, counted, some_names
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
@@ -76,7 +76,7 @@ def of_file(command: Command, tell: Tell = untold) -> Data:
 def _chaos(command: Command, found: Data) -> Result:
     pictured = found.pop("page", None)
     if pictured is not None:
-        lines = page_of(f"{found['tree']}: {found['replay']}", **pictured).split("\n")
+        lines = made_page(f"{found['tree']}: {found['replay']}", **pictured).split("\n")
     else:
         lines = _chaos_lines(found)
     down = ExitCode.NOT_RUNNING if found["said"] else ExitCode.USAGE

@@ -23,7 +23,7 @@ from ssm_cli.commands.records import VERSION, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
 from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
-from ssm_cli.commands.writing import made_ready, page_of, write_file
+from ssm_cli.commands.writing import made_page, made_ready, write_file
 from ssm_cli.errors import counted, is_number
 from ssm_cli.history.changes import recorded, shown
 from ssm_cli.history.page import numbered_reports
@@ -147,7 +147,7 @@ def made_report(command: Command, api: NodeApi) -> tuple[str, int]:
     at: dict[str, Any] = {"at": command.at} if command.at else {}
     found = api.perform("history", last=MOST_RECORDS, **at)
     records = [record for record in found["records"] if record["how"] not in ("start", "exit")]
-    made = page_of(
+    made = made_page(
         api.name, tree=tree_record(api.tree()), records=records,
         reports=numbered_reports(map(report_record, api.reports(0, MOST_REPORTS))),
         trimmed=max(0, records[0]["record"] - 1) if records else 0,

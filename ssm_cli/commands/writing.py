@@ -107,7 +107,7 @@ def write_test(name: str, found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "file": name}
 
 
-def page_of(name: str, **shown: Any) -> str:
+def made_page(name: str, **shown: Any) -> str:
     """Return a page, as it is made now and here."""
     at, python = instant(time.time()), platform.python_version()
     return page(PageData(name=name, at=at, ssm=installed(), python=python, **shown))
