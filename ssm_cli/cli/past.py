@@ -67,13 +67,6 @@ def open_(
     return ask.run_script(env, node, called, lines, output, keep_going=is_typed, do=looking.look)
 
 
-def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
-    """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
-    from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
-
-    return ask.ask(env, opened(env, where, tree), [command], Looking(where, alone=True).look)
-
-
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
     """Return the past in a file or a data folder as a node that was never started.
 

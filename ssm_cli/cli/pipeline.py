@@ -86,15 +86,12 @@ class Lines:
         self._ready.extend(line.decode("utf-8", "surrogateescape") for line in decoded)
 
 
-def pipeline(env: Environment, node: HttpNode, head: list[str]) -> int:
-    """Send the lines of standard input as inputs; return the first failure's code, or 0.
+class Pipelined:
+    """Sends the lines of standard input as inputs, before the outputs of those before them come.
 
     `head` is the command up to the input: `call`, its options, the worker.
     """
-    return _Pipeline(env, node, head).run()
 
-
-class _Pipeline:
     def __init__(self, env: Environment, node: HttpNode, head: list[str]) -> None:
         self._lines = Lines(env)
         self._node = node
@@ -106,6 +103,7 @@ class _Pipeline:
         self._bytes = 0
 
     def run(self) -> int:
+        """Send all lines; return the first failure's code, or 0."""
         while True:
             self._send()
             if not self._sent:

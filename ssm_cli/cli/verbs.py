@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,8 +44,8 @@ from ssm_cli.commands.verbs import TABLE, VERBS
 from ssm_cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from ssm_cli.cli.pipeline import Lines
     from ssm_cli.cli.session import Session
-    from ssm_cli.runtime.node import Node
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")]
 RequestId = Annotated[
@@ -184,10 +184,9 @@ def script(
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
     from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
 
-    node = _node(tree, env, remember=True)
-    session = _session(env, node, output, keep_going=keep_going)
+    session = _session(env, tree, output, remember=True, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
-    names = NamesHere(WorkerNames(node), node, session.results)
+    names = NamesHere(WorkerNames(session.node), session.node, session.results)
     return session.run(parsed(given, names, session.results, name_of(file)))
 
 
@@ -256,10 +255,11 @@ def _look(env: Environment, data: Path, where: Selected, command: Command) -> in
         raise CommandError("--data asks no running tree; leave out --url and --name")
     if command.arguments.get(VERBS[command.verb].of_file):
         raise CommandError("--data asks a past; leave out the folder, or the tree file")
-    from ssm_cli.cli import past  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask, past  # noqa: PLC0415 - not needed for help
 
     door = shlex.join(["--data", str(data), *_options("--tree", tree)])
-    return past.look_in(env, data, tree, msgspec.structs.replace(command, door=door))
+    command, looking = msgspec.structs.replace(command, door=door), past.Looking(data, alone=True)
+    return ask.ask(env, past.opened(env, data, tree), [command], looking.look)
 
 
 def _ask(env: Environment, selected: Selected, command: Command, data: Path | None) -> int:
@@ -276,7 +276,7 @@ def _ask(env: Environment, selected: Selected, command: Command, data: Path | No
         return ask.ask(env, None, [command], ask_future)
     if where.tree is not None:
         command = msgspec.structs.replace(command, door=shlex.join(["--tree", where.tree]))
-        return _session(env, _node(where.tree, env)).run(_once(command))
+        return _session(env, where.tree).run(_once(command))
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
@@ -296,24 +296,25 @@ def _inputs(
     """Yield one command for each input; `-` stands for the lines of standard input."""
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
-        return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
+        return _session(env, where.tree).run(_given(env, [*head, worker], inputs))
     from ssm_cli.cli import ask, pipeline  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
     if ask.is_pattern(worker):
         return ask.ask_many(env, node, head, worker, inputs)
     if inputs == ["-"] and head[0] == "call" and request_id is None:
-        return pipeline.pipeline(env, node, [*head, worker])
+        return pipeline.Pipelined(env, node, [*head, worker]).run()
     node.calls.use_keys(request_id)
     lines = pipeline.Lines(env) if "-" in inputs else None
+    return ask.ask(env, node, _each([*head, worker], inputs, lines))
+
+
+def _each(head: list[str], inputs: list[str], lines: Lines | None) -> Iterator[Command]:
     for given in inputs:
-        if given != "-" or lines is None:
-            code = ask.ask(env, node, [parse_words([*head, worker, given], ())])
+        if given == "-" and lines is not None:
+            yield from (lines.command(head, line) for line in lines)
         else:
-            code = ask.ask(env, node, (lines.command([*head, worker], line) for line in lines))
-        if code:
-            return code
-    return 0
+            yield parse_words([*head, given], ())
 
 
 def _whole_cluster(*but: str, **others: object) -> None:
@@ -348,19 +349,19 @@ async def _given(
             yield parse_words([*head, given], ())
 
 
-def _node(tree: str, env: Environment, *, remember: bool = False) -> Node:
-    from ssm_cli.cli.opening import node_of  # noqa: PLC0415 - only with a tree
-    from ssm_cli.cli.run import REMEMBERED  # noqa: PLC0415 - as above
-
-    return node_of(tree, env, history=REMEMBERED if remember else 0)
-
-
 def _session(
-    env: Environment, node: Node, output: str | None = None, *, keep_going: bool = False
+    env: Environment,
+    tree: str,
+    output: str | None = None,
+    *,
+    remember: bool = False,
+    keep_going: bool = False,
 ) -> Session:
-    """Return a session that starts the tree, runs commands and stops it, without reports."""
-    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
+    """Return a session that starts a tree, runs commands and stops it, without reports."""
+    from ssm_cli.cli.opening import node_of  # noqa: PLC0415 - only with a tree
+    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - as above
+    from ssm_cli.cli.run import REMEMBERED  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
-    printer = Printer(env, output or "text")
+    node, printer = node_of(tree, env, REMEMBERED * remember), Printer(env, output or "text")
     return Session(node, printer, reports=False, keep_going=keep_going, log="")

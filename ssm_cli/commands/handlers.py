@@ -20,7 +20,7 @@ from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError, NoProc, SsmError, SupervisorError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
-from ssm_cli.runtime.views import NodeView, Report
+from ssm_cli.runtime.views import NodeView
 
 
 def _state(command: Command, api: NodeApi) -> Result:
@@ -51,15 +51,9 @@ def _tree(command: Command, api: NodeApi) -> Result:
 
 def _log(command: Command, api: NodeApi) -> Result:
     reports = api.reports(last=command.last)
-    lines = tuple(f"{report_line(r)}{in_record(r)}" for r in reports)
-    return made_result(
-        "log", lines, [records.report_record(report) for report in reports], command.output
-    )
-
-
-def in_record(report: Report) -> str:
-    """Return how a line tells the record in which something happened; "" where none is known."""
-    return f"  (record {report.record})" if report.record else ""
+    told = [(report_line(one), f"  (record {one.record})" * bool(one.record)) for one in reports]
+    made = [records.report_record(report) for report in reports]
+    return made_result("log", tuple(map("".join, told)), made, command.output)
 
 
 def _crash(command: Command, api: NodeApi) -> Result:

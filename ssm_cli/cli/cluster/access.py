@@ -35,6 +35,7 @@ Takeover = Annotated[
 ]
 WHOLE = "--cluster"
 Whole = Annotated[str | None, option("[URL]", "all nodes and subtrees of the cluster", WHOLE)]
+FILES = ("creds", "ca", "cert", "key")  # of an access, each in a variable: SSM_CLUSTER_CREDS, ...
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
@@ -73,14 +74,9 @@ def given_access(env: Environment, url: str | None, role: str) -> Access | None:
     if not url:
         return None
     secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
-    given = msgspec.structs.replace(
-        access_at(url),
-        creds=environ.get("SSM_CLUSTER_CREDS", ""),
-        ca=environ.get("SSM_CLUSTER_CA", ""),
-        cert=environ.get("SSM_CLUSTER_CERT", ""),
-        key=environ.get("SSM_CLUSTER_KEY", ""),
-        key_password=password_in(Path(secret)) if secret else "",
-    )
+    files = {key: environ.get(f"SSM_CLUSTER_{key.upper()}", "") for key in FILES}
+    password = password_in(Path(secret)) if secret else ""
+    given = msgspec.structs.replace(access_at(url), **files, key_password=password)
     here = _here(env, role) if given == Access(given.url) else None
     return here if here is not None and _place(here.url) == _place(given.url) else given
 
