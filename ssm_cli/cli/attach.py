@@ -44,7 +44,7 @@ def session(env: Environment, near: HttpNode, face: Face) -> int:
     node = AttachedNode(near)
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
     with env.never_waiting() as own:
-        code = run_session(cast("RunningNode", node), own, title=title, **face._asdict())
+        code = run_session(cast("RunningNode", node), own, title=title, **face.shown)
     if not node.running:
         return code
     try:

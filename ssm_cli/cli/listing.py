@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.faces import Face
 from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import (
     Name,
@@ -20,6 +20,7 @@ from ssm_cli.cli.where import (
     Where,
     Worker,
     flag,
+    grouped,
     option,
     say,
     seconds_option,
@@ -54,19 +55,16 @@ def ls(ctx: typer.Context, output: Output = None) -> int:
     return ExitCode.DONE
 
 
+@grouped
 def attach(
     ctx: typer.Context,
     tree: TreeName = None,
     *,
     name: Name = None,
     url: Url = None,
-    plain: faces.Plain = False,
-    ui: faces.Ui = None,
-    ascii_only: faces.Ascii = False,
-    quiet: faces.Quiet = False,
+    face: Face,
 ) -> int:
     """Open the prompt and the living view over a running tree; leaving it leaves the tree."""
-    face = faces.Face(faces.ui_of(ui, plain=plain), ascii_only, quiet)
     env: Environment = ctx.obj
     if not env.is_terminal:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")

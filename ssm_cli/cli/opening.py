@@ -162,7 +162,7 @@ def _made(
     store = store_for(spec, env.environ, name, Path(tree), kept.data)
     node = Node(
         spec, name=name, store=store, links=links,
-        history=kept.history, verify_pure=kept.verify_pure,
+        history=kept.history or 0, verify_pure=kept.verify_pure,
     )  # fmt: skip
     node.file = str(Path(tree).absolute())
     return node

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,16 +26,14 @@ from ssm_cli.cli.where import (
     At,
     Data,
     Into,
-    Name,
     Output,
-    Tree,
     TreeOutput,
-    Url,
     Where,
     Words,
     Worker,
     as_typer,
     flag,
+    grouped,
     name_of,
     option,
 )
@@ -52,18 +51,16 @@ RequestId = Annotated[
     str | None, option("ID", "with the same ID a call is stepped once", "--request-id")
 ]
 
-Selected = tuple[str | None, str | None, str | None]  # --tree, --url and --name
 SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: `Asks` refuses what is none
 
 
+@grouped
 def call(
     ctx: typer.Context,
     worker: Worker,
     inputs: Inputs,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     timeout: Annotated[str | None, option("SECONDS", "how long to wait for each output")] = None,
     request_id: RequestId = None,
     cluster: CallCluster = None,
@@ -74,34 +71,33 @@ def call(
     if cluster is not None:
         from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster("--name", tree=tree, url=url)
+        _whole_cluster("--name", tree=where.tree, url=where.url)
         parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
         commands = _given(ctx.obj, [*head, worker], inputs)
-        return call_by_name(ctx.obj, cluster, commands, tree=name or "", request_id=request_id)
-    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
+        called = where.name or ""
+        return call_by_name(ctx.obj, cluster, commands, tree=called, request_id=request_id)
+    return _inputs(ctx.obj, where, head, worker, inputs, request_id=request_id)
 
 
+@grouped
 def cast(
     ctx: typer.Context,
     worker: Worker,
     inputs: Inputs,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue without waiting for an output."""
     head = ["cast", *_options("-o", output)]
-    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs)
+    return _inputs(ctx.obj, where, head, worker, inputs)
 
 
+@grouped
 def log(
     ctx: typer.Context,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     last: Annotated[str | None, option("N", "only the last N reports", "-n", "--last")] = None,
     follow: Annotated[bool, flag("go on as things happen", "-f", "--follow")] = False,
     at: At = None,
@@ -116,12 +112,11 @@ def log(
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_log  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
+        _whole_cluster(**asdict(where), data=data, at=at, into=into)
         return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
     if data is not None or not follow:
-        return _ask(ctx.obj, (tree, url, name), command, data)
-    where = Where(tree, url, name)
-    if tree is not None:
+        return _ask(ctx.obj, where, command, data)
+    if where.tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
     if into is not None:
         raise typer.BadParameter("-f follows a whole tree; leave out --in, or give --cluster")
@@ -130,12 +125,11 @@ def log(
     return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
 
 
+@grouped
 def tree_(
     ctx: typer.Context,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     watch: Annotated[bool, flag("print it again when it changes", "--watch")] = False,
     at: At = None,
     into: Into = None,
@@ -149,32 +143,29 @@ def tree_(
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
+        _whole_cluster(**asdict(where), data=data, at=at, into=into)
         return cluster_tree(ctx.obj, cluster, output, watch=watch)
     if data is not None or not watch:
-        return _ask(ctx.obj, (tree, url, name), command, data)
-    where = Where(tree, url, name)
-    if tree is not None:
+        return _ask(ctx.obj, where, command, data)
+    if where.tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
 
     return following.watch(ctx.obj, where.connect(ctx.obj), command)
 
 
+@grouped
 def script(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="its commands; - is stdin")],
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     keep_going: Annotated[bool, flag("run on after a command that fails", "--keep-going")] = False,
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""
     env: Environment = ctx.obj
-    where = Where(tree, url, name)
-    if tree is None:
+    if where.tree is None:
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
@@ -184,7 +175,7 @@ def script(
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
     from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
 
-    session = _session(env, tree, output, remember=True, keep_going=keep_going)
+    session = _session(env, where.tree, output, remember=True, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
     names = NamesHere(WorkerNames(session.node), session.node, session.results)
     return session.run(parsed(given, names, session.results, name_of(file)))
@@ -216,22 +207,21 @@ def _asks(verb: Verb) -> Callable[..., int]:
         ctx: typer.Context,
         words: Words = None,
         *,
-        tree: Tree = None,
-        url: Url = None,
-        name: Name = None,
+        where: Where,
         data: Data = None,
         output: Output = None,
     ) -> int:
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, (tree, url, name), command, data)
+        return _ask(ctx.obj, where, command, data)
 
     spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
     function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]
+    made = grouped(function)
     if AT not in verb.options:  # it is always about now
-        taken = inspect.signature(function, eval_str=True)
+        taken = inspect.signature(made)
         kept = [one for one in taken.parameters.values() if one.name != "data"]
-        function.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
-    return function
+        made.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
+    return made
 
 
 def _sentence(verb: Verb) -> str:
@@ -248,25 +238,23 @@ def _options(spelling: str, value: str | None) -> list[str]:
     return [] if value is None else [spelling, value]
 
 
-def _look(env: Environment, data: Path, where: Selected, command: Command) -> int:
+def _look(env: Environment, data: Path, where: Where, command: Command) -> int:
     """Look at a past that is not that of a running tree; `--tree` has the code for it."""
-    tree, url, name = where
-    if (url or name) is not None:
+    if (where.url or where.name) is not None:
         raise CommandError("--data asks no running tree; leave out --url and --name")
     if command.arguments.get(VERBS[command.verb].of_file):
         raise CommandError("--data asks a past; leave out the folder, or the tree file")
     from ssm_cli.cli import ask, past  # noqa: PLC0415 - not needed for help
 
-    door = shlex.join(["--data", str(data), *_options("--tree", tree)])
+    door = shlex.join(["--data", str(data), *_options("--tree", where.tree)])
     command, looking = msgspec.structs.replace(command, door=door), past.Looking(data, alone=True)
-    return ask.ask(env, past.opened(env, data, tree), [command], looking.look)
+    return ask.ask(env, past.opened(env, data, where.tree), [command], looking.look)
 
 
-def _ask(env: Environment, selected: Selected, command: Command, data: Path | None) -> int:
+def _ask(env: Environment, where: Where, command: Command, data: Path | None) -> int:
     """Ask the selected tree, or the past in `data`."""
     if data is not None:
-        return _look(env, data, selected, command)
-    where = Where(*selected)
+        return _look(env, data, where, command)
     if command.arguments.get(VERBS[command.verb].of_file):
         if where != Where():
             raise CommandError("the tree is named by its file; leave out --tree, --url and --name")
@@ -358,9 +346,9 @@ def _session(
     keep_going: bool = False,
 ) -> Session:
     """Return a session that starts a tree, runs commands and stops it, without reports."""
+    from ssm_cli.cli.data.place import REMEMBERED  # noqa: PLC0415 - as above
     from ssm_cli.cli.opening import node_of  # noqa: PLC0415 - only with a tree
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - as above
-    from ssm_cli.cli.run import REMEMBERED  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
     node, printer = node_of(tree, env, REMEMBERED * remember), Printer(env, output or "text")

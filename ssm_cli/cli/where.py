@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -29,10 +31,34 @@ def flag(help_text: str, *spellings: str) -> Any:
     return typer.Option(*spellings, help=help_text)
 
 
+def grouped(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command as typer takes it: a parameter that is a dataclass becomes its fields."""
+    taken = inspect.signature(command, eval_str=True)
+    kinds = {one.name: one.annotation for one in taken.parameters.values()}
+    groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    flat: list[inspect.Parameter] = []
+    for one in taken.parameters.values():
+        kind = groups.get(one.name)
+        hints = get_type_hints(kind, include_extras=True) if kind else {}
+        flat += [
+            one.replace(name=field.name, annotation=hints[field.name], default=field.default)
+            for field in fields(kind)
+        ] if kind else [one]  # fmt: skip
+
+    @wraps(command)
+    def made(**given: Any) -> int:
+        of_groups = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        return command(**given, **of_groups)
+
+    made.__signature__ = taken.replace(parameters=flat)  # type: ignore[attr-defined]  # what typer reads
+    return made
+
+
 Tree = Annotated[str | None, option("FILE", "start this tree here, then stop it", "--tree")]
 Url = Annotated[str | None, option("URL", "the tree at http://HOST:PORT, unix:PATH", "--url")]
-
-
 Data = Annotated[
     Path | None, option("DIR", "ask the journal there, or a saved past; no tree", "--data")
 ]
@@ -78,28 +104,6 @@ TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
 STDIN = "<stdin>"  # what complaints call standard input
 CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
-
-
-@dataclass(frozen=True)
-class Where:
-    """A tree: started here from a file, or running, by URL or by name."""
-
-    tree: str | None = None
-    url: str | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.tree is not None and (self.url is not None or self.name is not None):
-            raise CommandError("--tree starts a tree here; leave out --url and --name")
-
-    def connect(self, env: Environment) -> HttpNode:
-        """Connect to the selected running tree. Raises `NoTree`."""
-        from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
-
-        node = find(env.environ, self.url, self.name, lambda line: say(env, line))
-        node.connection.notice = partial(say, env)
-        env.at_end.callback(node.connection.close)
-        return node
 
 
 def name_of(script: str) -> str:
@@ -150,3 +154,25 @@ Name = Annotated[
 ]
 Worker = Annotated[str, typer.Argument(metavar="WORKER", autocompletion=workers)]
 Words = Annotated[list[str] | None, typer.Argument(metavar="...", autocompletion=workers)]
+
+
+@dataclass(frozen=True)
+class Where:
+    """The options that say which tree: started here from a file, or running, by URL or by name."""
+
+    tree: Tree = None
+    url: Url = None
+    name: Name = None
+
+    def __post_init__(self) -> None:
+        if self.tree is not None and (self.url is not None or self.name is not None):
+            raise CommandError("--tree starts a tree here; leave out --url and --name")
+
+    def connect(self, env: Environment) -> HttpNode:
+        """Connect to the selected running tree. Raises `NoTree`."""
+        from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
+
+        node = find(env.environ, self.url, self.name, lambda line: say(env, line))
+        node.connection.notice = partial(say, env)
+        env.at_end.callback(node.connection.close)
+        return node
