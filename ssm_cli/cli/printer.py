@@ -107,12 +107,12 @@ class Printer:
                 except OSError as error:
                     self._lose(stream, error)
 
-    def _write(self, stream: TextIO, line: str, end: str = "\n", *, asked: bool = True) -> None:
+    def _write(self, stream: TextIO, line: str, *, asked: bool = True) -> None:
         try:
             if asked:
-                stream.write(line + end)
+                stream.write(line + "\n")
             else:
-                offer(stream, line + end)
+                offer(stream, line + "\n")
             stream.flush()
         except OSError as error:
             self._lose(stream, error)

@@ -59,7 +59,6 @@ class ValueCaller(Protocol):
 def execute(
     command: Command,
     api: NodeApi,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
     log: str = LOG,
 ) -> Result:
@@ -68,7 +67,6 @@ def execute(
     Args:
         command: from `parse_line` or `parse_words`.
         api: the tree to ask.
-        timeout_s: seconds that a call waits, unless the command says otherwise.
         clock: monotonic seconds, for the duration of a call.
         log: how reports are asked for at the door where the result is read; "" if they cannot be.
 
@@ -78,7 +76,7 @@ def execute(
     if command.verb != "call":
         result, api, there = _begun(command, api)
         return result if there is api else noted(result, fork_settled(command, api, there))
-    worker, data, wait_s = _call_of(command, timeout_s)
+    worker, data, wait_s = _call_of(command, DEFAULT_TIMEOUT_S)
     begun, there = clock(), api
     try:
         there = standing(command, api)
@@ -147,20 +145,18 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
     return answer.result
 
 
-async def result_of(
-    command: Command, asked: Awaitable[bytes], log: str, clock: Clock = time.perf_counter
-) -> Result:
+async def result_of(command: Command, asked: Awaitable[bytes], log: str) -> Result:
     """Wait for the output of a call that no tree carries here; return its result.
 
     Every `SsmError` becomes a result with `error` set; nothing else is caught.
     """
-    begun = clock()
+    begun = time.perf_counter()
     try:
         output = await asked
     except SsmError as error:
-        return _failed(command, error, (clock() - begun) * 1000, log, 0)
+        return _failed(command, error, (time.perf_counter() - begun) * 1000, log, 0)
     shown = _shown(output)
-    return _reply(command, shown, shown, shown, (clock() - begun) * 1000)
+    return _reply(command, shown, shown, shown, (time.perf_counter() - begun) * 1000)
 
 
 async def _call_in_fork(

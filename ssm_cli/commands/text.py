@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from ssm_cli.errors import counted
 from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView
@@ -191,15 +191,15 @@ def record_words(report: CrashReport) -> tuple[str, str]:
     return ("record", f"{report.record}; {before}")
 
 
-def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, ...]:
-    """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
+def crash_lines(report: CrashReport) -> tuple[str, ...]:
+    """A crash report as lines: who, when (here), what, where, what was done."""
     budget = ""
     if report.restarts is not None:
         budget = f", {budget_words(report.restarts, report.intensity, report.period)}"
     by = f" ({report.strategy}{budget})" if report.strategy else ""
     rows = [
         ("worker", f"{report.path}, under {report.supervisor}"),
-        ("time", datetime.fromtimestamp(report.at_s, zone).strftime("%Y-%m-%d %H:%M:%S")),
+        ("time", datetime.fromtimestamp(report.at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")),
         *((key, value) for key, value in [record_words(report)] if value),
         ("error", f"{report.error_type}: {report.error_message}"),
         ("reason", report.reason),
