@@ -26,6 +26,7 @@ from ssm_cli.cli.where import (
     seconds_option,
     trees,
 )
+from ssm_cli.commands.parse import Command
 from ssm_cli.commands.records import each_node, tree_record
 from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
@@ -86,12 +87,9 @@ def stop(
 ) -> int:
     """Stop a running tree, children in reverse start order."""
     from ssm_cli.cli.ask import ask  # noqa: PLC0415 - not needed for help
-    from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    words = ["stop", *(["--keep-remote"] if keep_remote else [])]
-    words += [] if output is None else ["-o", output]
-    command = parse_words(words, ())
+    command = Command("stop", {"keep_remote": "yes"} if keep_remote else {}, output)
     return ask(env, Where(None, url, _once(tree, name)).connect(env), [command])
 
 

@@ -138,8 +138,7 @@ def tree_(
     output: TreeOutput = None,
 ) -> int:
     """Print the tree with state, restarts and budget left."""
-    options = [*_options("--at", at), *_options("--in", into), *_options("-o", output)]
-    command = parse_words(["tree", *options], ())
+    command = Command("tree", output=output, at=at or "", into=into or "")
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
 
