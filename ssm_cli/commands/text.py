@@ -183,12 +183,21 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
 
 
-def record_words(report: CrashReport) -> tuple[str, str]:
-    """The record of a crash, and how to go to what its step was given; both as a row."""
-    if not report.record:
-        return ("record", "")
+def crash_facts(report: CrashReport) -> list[tuple[str, str, str]]:
+    """Return what a report says of the crash itself: key, value and role, in the order of reading.
+
+    The record comes first, with how to go to what its step was given.
+    """
     before = f"`at {report.record - 1}` goes there, `at crash` to the last one"
-    return ("record", f"{report.record}; {before}")
+    return [
+        *([("record", f"{report.record}; {before}", "muted")] if report.record else []),
+        ("error", f"{report.error_type}: {report.error_message}", "bad"),
+        ("reason", report.reason, ""),
+        ("input", report.input, ""),
+        ("state", report.state, ""),
+        *(("event", event, "muted") for event in report.events),
+        *(("at", frame, "muted") for frame in report.stack),
+    ]
 
 
 def crash_lines(report: CrashReport) -> tuple[str, ...]:
@@ -197,16 +206,11 @@ def crash_lines(report: CrashReport) -> tuple[str, ...]:
     if report.restarts is not None:
         budget = f", {budget_words(report.restarts, report.intensity, report.period)}"
     by = f" ({report.strategy}{budget})" if report.strategy else ""
+    at = datetime.fromtimestamp(report.at_s).astimezone()
     rows = [
-        ("worker", f"{report.path}, under {report.supervisor}"),
-        ("time", datetime.fromtimestamp(report.at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")),
-        *((key, value) for key, value in [record_words(report)] if value),
-        ("error", f"{report.error_type}: {report.error_message}"),
-        ("reason", report.reason),
-        ("input", report.input),
-        ("state", report.state),
-        *(("event", event) for event in report.events),
-        *(("at", frame) for frame in report.stack),
-        ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
+        ("worker", f"{report.path}, under {report.supervisor}", ""),
+        ("time", f"{at:%Y-%m-%d %H:%M:%S}", ""),
+        *crash_facts(report),
+        ("decision", f"{report.decision}: {' '.join(report.children)}{by}", ""),
     ]
-    return tuple(f"{key:<9} {brief(value, 1000)}" for key, value in rows)
+    return tuple(f"{key:<9} {brief(value, 1000)}" for key, value, _ in rows)
