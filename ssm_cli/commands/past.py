@@ -170,13 +170,14 @@ def what(record: Data) -> str:
 def changes_text(changes: Iterable[Data]) -> str:
     """Return changes on one line; of many the first two, and how many more there are."""
     found = list(changes)
-    told = [f"{_path(one)} {_values(one)}" for one in found[:CHANGES_ON_A_LINE]]
+    told = [change_text(one) for one in found[:CHANGES_ON_A_LINE]]
     more = len(found) - CHANGES_ON_A_LINE
     return ", ".join([*told, *([f"{more} more"] if more > 0 else [])])
 
 
-def _path(change: Data) -> str:
-    return brief(change["path"], INPUT_CHARACTERS) or "state"
+def change_text(change: Data) -> str:
+    """Return a change on one line: its path, what was there, and what is there now."""
+    return f"{brief(change['path'], INPUT_CHARACTERS) or 'state'} {_values(change)}"
 
 
 def _values(change: Data, columns: int = 0) -> str:

@@ -19,8 +19,8 @@ from ssm_cli.commands.past import (
     show_in_turns,
 )
 from ssm_cli.commands.records import VERSION, report_record, tree_record
-from ssm_cli.commands.reload import compared_lines, handle_reload
-from ssm_cli.commands.results import Question, Result, done
+from ssm_cli.commands.reload import compared_lines, handle_reload, question_of
+from ssm_cli.commands.results import Result, done
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.writing import made_page, made_ready, write_file
 from ssm_cli.errors import counted, is_number
@@ -246,6 +246,5 @@ def ask_to_adopt(command: Command, api: NodeApi) -> Result:
     found: Any = result.value
     if found["adopted"] or not found["changes"]:
         return result
-    agreed = {**command.arguments, "sure": "yes", "plan": found["plan"]}
-    then = msgspec.structs.replace(command, arguments=agreed)
-    return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
+    question = question_of(command, f"adopt {found['worker']}", found)
+    return msgspec.structs.replace(result, question=question)
