@@ -15,6 +15,7 @@ from ssm_cli.cli.login import login
 from ssm_cli.cli.past import open_
 from ssm_cli.cli.run import run
 from ssm_cli.cli.verbs import ASKING, add_verb, script
+from ssm_cli.cli.where import grouped
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "run": run, "script": script, "open": open_, "attach": listing.attach, "ls": listing.ls,
@@ -31,10 +32,10 @@ def add_commands(app: typer.Typer, word: str) -> None:
         if name in ASKING:
             add_verb(app, name)
         else:
-            app.command(name, hidden=name == "help")(COMMANDS[name])
+            app.command(name, hidden=name == "help")(grouped(COMMANDS[name]))
     if word not in known:
         about = "What is kept of trees: list, verify, export, copy, compact it."
         kept = typer.Typer(help=about, cls=Sections)
         for name, about_data in DATA.items():
-            kept.command(name)(about_data)
+            kept.command(name)(grouped(about_data))
         app.add_typer(kept, name="data")

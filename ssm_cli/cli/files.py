@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    ctx: typer.Context,
+    env: Environment,
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
     *,
     policy: Annotated[
@@ -35,7 +35,6 @@ def check(
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - not needed for help
     from ssm_cli.spec.model import RemoteSpec, WorkerSpec, walk  # noqa: PLC0415 - as above
 
-    env: Environment = ctx.obj
     head = {"v": 1, "type": "check", "tree": tree}
     try:
         root = load_tree(tree)
@@ -72,19 +71,19 @@ def _limits(root: SupervisorSpec, record: dict[str, object]) -> list[str]:
     return [f"{c.path}: {c.text}" for c in found]
 
 
-def schema(ctx: typer.Context, *, output: Output = None) -> int:
+def schema(env: Environment, *, output: Output = None) -> int:
     """Print the JSON Schema of a tree file, for editors."""
     import json  # noqa: PLC0415 - only here
 
     from ssm_cli.spec.schema import json_schema  # noqa: PLC0415 - only here
 
     made = json_schema()
-    answer(ctx.obj, output, json.dumps(made, indent=2, ensure_ascii=False).split("\n"), [made])
+    answer(env, output, json.dumps(made, indent=2, ensure_ascii=False).split("\n"), [made])
     return ExitCode.DONE
 
 
 def new(
-    ctx: typer.Context,
+    env: Environment,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="made if it is not there")],
     *,
     output: Output = None,
@@ -98,7 +97,7 @@ def new(
     _write_all(folder)
     files = [str(folder / name) for name in FILES]
     lines = [*(f"wrote {file}" for file in files), f"next: ssm run {folder / 'tree.yaml'}"]
-    return did(ctx.obj, output, "new", lines, files=files)
+    return did(env, output, "new", lines, files=files)
 
 
 def _write_all(folder: Path) -> None:

@@ -20,7 +20,6 @@ from ssm_cli.cli.where import (
     Where,
     Worker,
     flag,
-    grouped,
     option,
     say,
     seconds_option,
@@ -46,19 +45,17 @@ STATES = get_args(State)
 NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
 
 
-def ls(ctx: typer.Context, output: Output = None) -> int:
+def ls(env: Environment, output: Output = None) -> int:
     """List the running trees."""
     from ssm_cli.http.client.find import running_trees  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     found = running_trees(env.environ, lambda line: say(env, line))
     answer(env, output, table([HEAD, *map(_row, found)]), found)
     return ExitCode.DONE
 
 
-@grouped
 def attach(
-    ctx: typer.Context,
+    env: Environment,
     tree: TreeName = None,
     *,
     name: Name = None,
@@ -66,7 +63,6 @@ def attach(
     face: Face,
 ) -> int:
     """Open the prompt and the living view over a running tree; leaving it leaves the tree."""
-    env: Environment = ctx.obj
     if not env.is_terminal:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
     from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
@@ -75,7 +71,7 @@ def attach(
 
 
 def stop(
-    ctx: typer.Context,
+    env: Environment,
     tree: TreeName = None,
     *,
     keep_remote: Annotated[
@@ -88,7 +84,6 @@ def stop(
     """Stop a running tree, children in reverse start order."""
     from ssm_cli.cli.ask import ask  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     command = Command("stop", {"keep_remote": "yes"} if keep_remote else {}, output)
     return ask(env, Where(None, url, _once(tree, name)).connect(env), [command])
 
@@ -101,7 +96,7 @@ def _once(argument: str | None, option: str | None) -> str | None:
 
 
 def wait(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     *,
     condition: Annotated[str, option("WHAT", "a state, or as `steps>=10`", "--for")] = "running",
@@ -112,7 +107,6 @@ def wait(
 ) -> int:
     """Wait until a worker or supervisor is in a state, or one of its numbers is right."""
     holds = condition_of(condition)
-    env: Environment = ctx.obj
     node = Where(None, url, name).connect(env)
     end_s = time.monotonic() + timeout
     while True:

@@ -15,7 +15,7 @@ MAX_TYPED = 4096  # characters of a token, before it is checked
 
 
 def login(
-    ctx: typer.Context,
+    env: Environment,
     host: Annotated[str, typer.Argument(metavar="HOST", help="or HOST:PORT, https://HOST:PORT")],
     *,
     remove: Annotated[bool, flag("forget the token of HOST", "--remove")] = False,
@@ -24,7 +24,6 @@ def login(
     """Keep the token of a tree of another computer; it is asked for, or read from stdin."""
     from ssm_cli.http.client import logins  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     called, path = logins.host_to_log_in(host), logins.logins_path(env.environ)
     there = logins.store_login(path, called, None if remove else _asked(env, called))
     if remove and not there:

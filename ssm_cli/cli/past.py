@@ -41,7 +41,7 @@ Code = Annotated[str | None, option("FILE", "the tree, with the code that is her
 
 
 def open_(
-    ctx: typer.Context,
+    env: Environment,
     file: File,
     verb: Verb = None,
     *,
@@ -50,7 +50,6 @@ def open_(
     output: Output = "text",
 ) -> int:
     """Open the past of a tree that is not here: look at it, ask it, and fork it."""
-    env: Environment = ctx.obj
     one_of("-o", output, OUTPUTS)
     if verb and script is not None:
         raise typer.BadParameter("give the commands by --script or behind --, not by both")

@@ -18,7 +18,7 @@ from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import Face, one_of
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import flag, grouped, name_of, not_empty, option
+from ssm_cli.cli.where import flag, name_of, not_empty, option
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -39,7 +39,6 @@ Detach = Annotated[bool, flag("with --headless: go on in the background", "--det
 Output = Annotated[str, option("FORMAT", "text or json", "-o", "--output")]
 
 
-@grouped
 def run(
     ctx: typer.Context,
     tree: TreeFile,

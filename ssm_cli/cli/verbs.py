@@ -54,9 +54,8 @@ RequestId = Annotated[
 SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: `Asks` refuses what is none
 
 
-@grouped
 def call(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     inputs: Inputs,
     *,
@@ -73,15 +72,14 @@ def call(
 
         _whole_cluster("--name", tree=where.tree, url=where.url)
         parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
-        commands = _given(ctx.obj, [*head, worker], inputs)
+        commands = _given(env, [*head, worker], inputs)
         called = where.name or ""
-        return call_by_name(ctx.obj, cluster, commands, tree=called, request_id=request_id)
-    return _inputs(ctx.obj, where, head, worker, inputs, request_id=request_id)
+        return call_by_name(env, cluster, commands, tree=called, request_id=request_id)
+    return _inputs(env, where, head, worker, inputs, request_id=request_id)
 
 
-@grouped
 def cast(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     inputs: Inputs,
     *,
@@ -90,12 +88,11 @@ def cast(
 ) -> int:
     """Write each INPUT to the queue without waiting for an output."""
     head = ["cast", *_options("-o", output)]
-    return _inputs(ctx.obj, where, head, worker, inputs)
+    return _inputs(env, where, head, worker, inputs)
 
 
-@grouped
 def log(
-    ctx: typer.Context,
+    env: Environment,
     *,
     where: Where,
     last: Annotated[str | None, option("N", "only the last N reports", "-n", "--last")] = None,
@@ -113,21 +110,20 @@ def log(
         from ssm_cli.cli.cluster.window import cluster_log  # noqa: PLC0415 - for clusters alone
 
         _whole_cluster(**asdict(where), data=data, at=at, into=into)
-        return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
+        return cluster_log(env, cluster, command.last, output, follow=follow)
     if data is not None or not follow:
-        return _ask(ctx.obj, where, command, data)
+        return _ask(env, where, command, data)
     if where.tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
     if into is not None:
         raise typer.BadParameter("-f follows a whole tree; leave out --in, or give --cluster")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for followers
 
-    return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
+    return following.follow(env, where.connect(env), command.last, output)
 
 
-@grouped
 def tree_(
-    ctx: typer.Context,
+    env: Environment,
     *,
     where: Where,
     watch: Annotated[bool, flag("print it again when it changes", "--watch")] = False,
@@ -143,19 +139,18 @@ def tree_(
         from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
 
         _whole_cluster(**asdict(where), data=data, at=at, into=into)
-        return cluster_tree(ctx.obj, cluster, output, watch=watch)
+        return cluster_tree(env, cluster, output, watch=watch)
     if data is not None or not watch:
-        return _ask(ctx.obj, where, command, data)
+        return _ask(env, where, command, data)
     if where.tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
 
-    return following.watch(ctx.obj, where.connect(ctx.obj), command)
+    return following.watch(env, where.connect(env), command)
 
 
-@grouped
 def script(
-    ctx: typer.Context,
+    env: Environment,
     file: Annotated[str, typer.Argument(metavar="FILE", help="its commands; - is stdin")],
     *,
     where: Where,
@@ -163,7 +158,6 @@ def script(
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""
-    env: Environment = ctx.obj
     if where.tree is None:
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
@@ -196,14 +190,14 @@ def add_verb(app: typer.Typer, name: str) -> None:
     verb, own = ASKING[name], OWN.get(name)
     help_text = None if own else _sentence(verb)  # None: its own docstring
     made = app.command(name, cls=Asks, help=help_text, context_settings=SETTINGS)
-    made(own or _asks(verb))
+    made(grouped(own) if own else _asks(verb))
 
 
 def _asks(verb: Verb) -> Callable[..., int]:
     """Return the command function of a verb that the table describes completely."""
 
     def function(
-        ctx: typer.Context,
+        env: Environment,
         words: Words = None,
         *,
         where: Where,
@@ -211,7 +205,7 @@ def _asks(verb: Verb) -> Callable[..., int]:
         output: Output = None,
     ) -> int:
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, where, command, data)
+        return _ask(env, where, command, data)
 
     spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
     function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]

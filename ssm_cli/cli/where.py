@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from ssm_cli.cli.environment import Environment
 from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, Option
 from ssm_cli.commands.verbs import TREE_OUTPUT
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
-    from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
 
 
@@ -32,12 +32,22 @@ def flag(help_text: str, *spellings: str) -> Any:
 
 
 def grouped(command: Callable[..., int]) -> Callable[..., int]:
-    """Return a command as typer takes it: a parameter that is a dataclass becomes its fields."""
+    """Return a command as typer takes it.
+
+    A parameter that is the `Environment` becomes the context that has it, and one that is another
+    dataclass its fields, which are options.
+    """
     taken = inspect.signature(command, eval_str=True)
     kinds = {one.name: one.annotation for one in taken.parameters.values()}
-    groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    env = [name for name, kind in kinds.items() if kind is Environment]
+    groups: dict[str, Any] = {
+        name: kind for name, kind in kinds.items() if is_dataclass(kind) and name not in env
+    }
     flat: list[inspect.Parameter] = []
     for one in taken.parameters.values():
+        if one.name in env:
+            flat.append(one.replace(annotation=typer.Context))
+            continue
         kind = groups.get(one.name)
         hints = get_type_hints(kind, include_extras=True) if kind else {}
         flat += [
@@ -51,8 +61,10 @@ def grouped(command: Callable[..., int]) -> Callable[..., int]:
             name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
             for name, kind in groups.items()
         }
-        return command(**given, **of_groups)
+        found = {name: given.pop(name).obj for name in env}
+        return command(**found, **given, **of_groups)
 
+    made.__annotations__ = {}  # they stand in the signature
     made.__signature__ = taken.replace(parameters=flat)  # type: ignore[attr-defined]  # what typer reads
     return made
 

@@ -49,7 +49,7 @@ def with_cluster(
 
 
 def nodes(
-    ctx: typer.Context,
+    env: Environment,
     *,
     cluster: Cluster = None,
     forget: Annotated[str, option("NODE", "take a node that is gone out of the list")] = "",
@@ -61,7 +61,6 @@ def nodes(
     """List the nodes of a cluster, and the subtrees that they host."""
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     if forget:
         with_cluster(env, cluster, "tree", lambda c: directory.forget(c, forget))
         return did(env, output, "forget", [f"{forget} is forgotten"], node=forget)
@@ -109,7 +108,7 @@ def _record(seen: Member) -> dict[str, object]:
 
 
 def move(
-    ctx: typer.Context,
+    env: Environment,
     subtree: Annotated[str, typer.Argument(metavar="SUBTREE")],
     node: Annotated[str, typer.Argument(metavar="NODE")],
     *,
@@ -120,7 +119,6 @@ def move(
     """Have a subtree end in order, and go on at another node with its state."""
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
     line = f"{subtree} is at {node} already" if before == node else moved

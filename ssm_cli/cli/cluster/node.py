@@ -17,7 +17,7 @@ NAME = re.compile(r"[\w.-]{1,200}")
 
 
 def node(
-    ctx: typer.Context,
+    env: Environment,
     *,
     cluster: Cluster = None,
     name: Annotated[str | None, option("NAME", "default: this computer's name")] = None,
@@ -31,7 +31,6 @@ def node(
     directory: Annotated[str, option("DIR", "where tree files and modules are", "--dir")] = ".",
 ) -> int:
     """Host subtrees for the trees of a cluster; without --cluster, start a server for it here."""
-    env: Environment = ctx.obj
     labels = labels_of(label or [])
     called = name if name is not None else socket.gethostname().partition(".")[0]
     if NAME.fullmatch(called) is None:

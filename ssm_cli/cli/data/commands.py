@@ -43,10 +43,9 @@ Yes = Annotated[bool, flag("do not ask", "--yes")]
 
 
 def list_data(
-    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
+    env: Environment, tree: Tree = None, *, data: Folder = None, output: Output = None
 ) -> int:
     """List the data of all trees; of one: its states, what was set aside, its quarantine."""
-    env: Environment = ctx.obj
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - SQLite is not needed for help
 
     if tree is not None or data is not None:
@@ -62,7 +61,7 @@ def list_data(
 
 
 def verify(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
@@ -70,7 +69,6 @@ def verify(
     output: Output = None,
 ) -> int:
     """Check all that is kept: every checksum, the chain, and, with --tree, every step again."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.verify import verify as look  # noqa: PLC0415 - as above
 
     spec = _loaded(file)
@@ -91,7 +89,7 @@ def verify(
 
 
 def export(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
@@ -99,7 +97,6 @@ def export(
     output: Output = None,
 ) -> int:
     """Print the journal, one JSON record a line, oldest first."""
-    env: Environment = ctx.obj
     del output  # JSON is the one form that it has
     from ssm_cli.storage.contents import contents, history, stored_text  # noqa: PLC0415 - as above
 
@@ -116,7 +113,7 @@ def export(
 
 
 def backup(
-    ctx: typer.Context,
+    env: Environment,
     target: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that is not there yet")],
     tree: Tree = None,
     *,
@@ -124,7 +121,6 @@ def backup(
     output: Output = None,
 ) -> int:
     """Copy what is kept of a tree into a new folder, while the tree may be running."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.folder import copied  # noqa: PLC0415 - as above
 
     check_order(env, "backup", str(target), tree)
@@ -135,10 +131,9 @@ def backup(
 
 
 def compact(
-    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
+    env: Environment, tree: Tree = None, *, data: Folder = None, output: Output = None
 ) -> int:
     """Forget the history behind the saved states, and give its room back; the tree is stopped."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.contents import contents  # noqa: PLC0415 - as above
 
     with store_of(env, tree, data, writing=True) as store:
@@ -155,7 +150,7 @@ def compact(
 
 
 def quarantine(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
@@ -167,7 +162,6 @@ def quarantine(
     output: Output = None,
 ) -> int:
     """List inputs in quarantine and states that were set aside; try one again, or drop it."""
-    env: Environment = ctx.obj
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
 
     if retry is not None and drop is not None:
@@ -241,7 +235,7 @@ def _running_on(env: Environment, folder: Path) -> HttpNode:
 
 
 def repair(
-    ctx: typer.Context,
+    env: Environment,
     worker: Annotated[str, typer.Argument(metavar="WORKER", help="the worker to repair")],
     tree: Tree = None,
     *,
@@ -256,7 +250,6 @@ def repair(
     output: Output = None,
 ) -> int:
     """Show what is stored of a worker that cannot go on, and say what it goes on with."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.repair import Repairing, now_s  # noqa: PLC0415 - as above
 
     given = [as_new, from_saved, state is not None, rename is not None, forget]
