@@ -9,6 +9,8 @@ from typing import Annotated
 from ssm_cli.cli.cluster.access import Cluster, Takeover
 from ssm_cli.cli.where import flag, option
 
+Insecure = Annotated[bool, flag("let --http leave this machine without TLS", "--insecure")]
+
 
 @dataclass(frozen=True)
 class Doors:
@@ -25,8 +27,6 @@ class Doors:
         list[str] | None,
         option("HOST", "a name by which TCP clients may call it; repeatable", "--allow-host"),
     ] = None
-    insecure: Annotated[bool, flag("let --http leave this machine without TLS", "--insecure")] = (
-        False
-    )
+    insecure: Insecure = False
     cluster: Cluster = None
     takeover: Takeover = False

@@ -10,6 +10,7 @@ import typer
 from ssm_cli.cli.where import flag, option
 
 UI = ("full", "inline", "plain")
+Plain = Annotated[bool, flag("a scrolling prompt in place of the full screen", "--plain")]
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,7 @@ class Face:
     Raises a usage error for a word that is none, and for two that contradict each other.
     """
 
-    plain: Annotated[bool, flag("a scrolling prompt in place of the full screen", "--plain")] = (
-        False
-    )
+    plain: Plain = False
     ui: Annotated[str | None, option("UI", "full, inline or plain; default: the settings'")] = None
     ascii_only: Annotated[bool, flag("draw the screen with ASCII alone", "--ascii")] = False
     quiet: Annotated[bool, flag("print no reports; `ssm log` shows them", "--quiet")] = False

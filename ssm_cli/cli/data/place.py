@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
 
+Pure = Annotated[bool, flag("step twice, and report workers that differ; slow", "--verify-pure")]
+NoPostMortem = Annotated[bool, flag("save no past where the root gives up", "--no-post-mortem")]
+Reload = Annotated[bool, flag("take code that has changed, unless it differs", "--reload")]
 REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
 
 
@@ -31,19 +34,13 @@ class Kept:
     data: Annotated[
         Path | None, option("DIR", "where states and journals live; default: by the tree's name")
     ] = None
-    verify_pure: Annotated[
-        bool, flag("step twice, and report workers that differ; slow", "--verify-pure")
-    ] = False
+    verify_pure: Pure = False
     history: Annotated[
         int | None,
         option("N", "remember the last N records, 0 none; default: 10000, headless 1000"),
     ] = None
-    no_post_mortem: Annotated[
-        bool, flag("save no past where the root gives up", "--no-post-mortem")
-    ] = False
-    reload: Annotated[bool, flag("take code that has changed, unless it differs", "--reload")] = (
-        False
-    )
+    no_post_mortem: NoPostMortem = False
+    reload: Reload = False
 
     def remembered(self, *, headless: bool) -> int:
         """Return how many records a tree remembers; a usage error for what is no such number."""
