@@ -38,7 +38,7 @@ into a runaway step by the guard so that `except Exception` cannot swallow it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 
@@ -420,6 +420,16 @@ def counted(count: int, noun: str) -> str:
     ('2,217 inputs', '1 run')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def some_names(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of some, and how many more there are.
+
+    >>> some_names(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    first, more = ", ".join(names[:most]), len(names) - most
+    return f"{first} and {more} more" if more > 0 else first
 
 
 MOST_PLACES = 40  # of a whole number that somebody writes

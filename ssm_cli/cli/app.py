@@ -14,6 +14,7 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.help import NobodyReads, Sections, usage_line
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.verbs import ASKING, add_verb
+from ssm_cli.cli.where import flag
 from ssm_cli.commands.text import visible
 from ssm_cli.errors import SsmError, TreeFileError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
@@ -99,7 +100,7 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
 
 def _ssm(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    version: Annotated[bool, flag("print the version", "--version")] = False,
 ) -> int:
     """Run trees of supervised state machines: call a worker, crash it, watch it heal."""
     env: Environment = ctx.obj

@@ -11,8 +11,9 @@ import msgspec
 
 from ssm_cli.cli.printer import Printer, consents
 from ssm_cli.commands.execute import execute, standing
+from ssm_cli.commands.handlers import child_result
 from ssm_cli.commands.parse import Command, parse_words
-from ssm_cli.commands.results import Result, made_result, refused
+from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.interpret import NamesHere, Piped, names_to_call, read_command
@@ -29,39 +30,7 @@ PATTERN = frozenset("*?[")
 MAX_SCRIPT = 16 << 20  # bytes
 
 
-def ask(
-    env: Environment,
-    node: HttpNode | Node,
-    commands: Iterable[Command],
-    do: Callable[[Command, Any], Result] | None = None,
-) -> int:
-    """Execute commands until one fails; return the exit code. `do` as for `run_script`."""
-    printer = Printer(env)
-    carry = carry_out if do is None else do
-    for command in commands:
-        result = carry(command, node)
-        while result.question is not None and env.stdin_is_tty and result.output is None:
-            if not consents(env, result.question.text, [*result.asking.lines]):
-                return ExitCode.DENIED
-            result = carry(result.question.then, node)
-        printer.result(result)
-        printer.check()
-        if result.exit_code:
-            return result.exit_code
-    return ExitCode.DONE
-
-
-def ask_of_file(env: Environment, command: Command) -> int:
-    """Execute a command about a tree file, which asks no tree that runs; return the exit code."""
-    from ssm_cli.commands.futures import ask_future  # noqa: PLC0415 - much, for few verbs
-
-    printer, result = Printer(env), ask_future(command, None)
-    printer.result(result)
-    printer.check()
-    return result.exit_code
-
-
-def carry_out(command: Command, node: HttpNode | Node) -> Result:
+def carry_out(command: Command, node: Any) -> Result:
     """Execute one command. A child spec is sent as text and parsed by the tree."""
     if command.verb != "start-child":
         return execute(command, node, log=LOG)
@@ -69,10 +38,28 @@ def carry_out(command: Command, node: HttpNode | Node) -> Result:
     try:
         child = standing(command, node).start_child(given["sup"], given["spec"])
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place)
-    line = "ignored" if child is None else child
-    record = {"v": 1, "type": "done", "verb": command.verb, **given, "child": child}
-    return made_result(command.verb, (line,), (record,), command.output, value=child)
+        return refused(error, command)
+    return child_result(command, child)
+
+
+def ask(
+    env: Environment,
+    node: HttpNode | Node | None,
+    commands: Iterable[Command],
+    do: Callable[[Command, Any], Result] = carry_out,
+) -> int:
+    """Execute commands until one fails, each by `do`; return the exit code."""
+    printer = Printer(env)
+    for command in commands:
+        result = do(command, node)
+        while result.question is not None and env.stdin_is_tty and result.output is None:
+            if not consents(env, result.question.text, [*result.asking.lines]):
+                return ExitCode.DENIED
+            result = do(result.question.then, node)
+        printer.answer(result)
+        if result.exit_code:
+            return result.exit_code
+    return ExitCode.DONE
 
 
 def is_pattern(worker: str) -> bool:
@@ -102,8 +89,7 @@ def ask_many(
         if result.output is None:
             lines = tuple(f"{name.ljust(width)}  {line}" for line in result.lines)
             result = Result(result.kind, lines)  # noqa: PLW2901 - the row of the same result
-        printer.result(result)
-        printer.check()
+        printer.answer(result)
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
@@ -115,36 +101,34 @@ def run_script(
     output: str | None = None,
     *,
     keep_going: bool,
-    do: Callable[[Command, Any], Result] | None = None,
+    do: Callable[[Command, Any], Result] = carry_out,
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out,
-    by default `carry_out`.
+    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out.
     """
     printer = Printer(env, output or "text")
     results = Results()
-    first = 0
+    first, is_typed = 0, do is not carry_out and keep_going
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}" if source else ""
         try:
             names = NamesHere(cache(partial(names_to_call, node)), node, results)
-            command = read_command(line, names, results, typed=do is not None and keep_going)
+            command = read_command(line, names, results, typed=is_typed)
             if command is None:
                 continue
             command = msgspec.structs.replace(command, place=place)
-            result = here(command, results, carry_out if do is None else do, node)
+            result = here(command, results, do, node)
             results.arrive(result)
             if isinstance(command, Piped):
                 result = _sent_on(command.pipeline, result)
         except CommandError as error:
             result = refused(error, place=place)
-        printer.result(result)
-        printer.check()
+        printer.answer(result)
         first = first or int(result.exit_code)
         if result.ends or (first and not keep_going):
             break
-        if do is None:  # else a person types, and reads what has failed
+        if not is_typed:  # else a person types, and reads what has failed
             results.lose()
     return first
 
@@ -156,7 +140,7 @@ def here(
     try:
         return do(results.here(command), node)
     except CommandError as error:
-        return refused(error, command.verb, command.output, command.place)
+        return refused(error, command)
 
 
 def _sent_on(pipeline: Pipeline, result: Result) -> Result:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import msgspec
 
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.faces import Face
 from ssm_cli.cli.where import say
 from ssm_cli.errors import CallTimeout, NoTree, SsmError, message_of
 from ssm_cli.exit_codes import ExitCode
@@ -17,15 +19,18 @@ from ssm_cli.http.client.answers import report_of
 from ssm_cli.http.client.connection import is_stream, open_stream, parts
 from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import EventParser, Response
+from ssm_cli.repl.life import RunningNode
+from ssm_cli.repl.session import run_session
+from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Rows
 from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import Supervisor, SupervisorSpec
 
-if TYPE_CHECKING:
-    from ssm_cli.cli.environment import Environment
-    from ssm_cli.cli.faces import Face
-
 AGAIN_S = 0.5  # between two attempts to reconnect
+FORWARDED = {name for name in vars(NodeApi) if not name.startswith("_")} | {
+    "call_value", "acall_value", "aperform", "data",
+}  # fmt: skip
+"""What is asked of the tree as it stands, but for what an attached session does itself."""
 LOOKS = frozenset({"timeline", "rows", "branches", "census", "names"})
 LOOK_S = 2.0  # how long a request for the view may block the screen
 Reader = Callable[[Report], None]
@@ -36,12 +41,10 @@ def session(env: Environment, near: HttpNode, face: Face) -> int:
 
     Returns the exit code of the session; 7 if the root gave up meanwhile, 5 if the tree is gone.
     """
-    from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms
-
     node = AttachedNode(near)
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
     with env.never_waiting() as own:
-        code = run_session(node, own, title=title, **face._asdict())
+        code = run_session(cast("RunningNode", node), own, title=title, **face.shown)
     if not node.running:
         return code
     try:
@@ -79,26 +82,8 @@ class AttachedNode:
         self._names: dict[Kind | None, Sequence[str]] = {}
         self._owner: asyncio.Task[object] | None = None
         self._detached: asyncio.Event | None = None
-        self.call, self.call_value = near.call, near.call_value
-        self.acall, self.acall_value = near.acall, near.acall_value
-        self.answered, self.aperform = near.answered, near.aperform
-        self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
-        self.shown = near.shown
-        self.data = near.data
-        self.reports, self.crash_reports = near.reports, near.crash_reports
-        self.which_children, self.count_children = near.which_children, near.count_children
-        self.get_childspec, self.start_child = near.get_childspec, near.start_child
-        self.terminate_child, self.restart_child = near.terminate_child, near.restart_child
-        self.delete_child, self.whereis = near.delete_child, near.whereis
-        self.get_state, self.replace_state = near.get_state, near.replace_state
-        self.suspend, self.resume, self.trace = near.suspend, near.resume, near.trace
-        self.statistics, self.get_status, self.keep = near.statistics, near.get_status, near.keep
-        self.change_code, self.stop_process = near.change_code, near.stop_process
-        self.kill, self.far, self.joined = near.kill, near.far, near.joined
-        self.plan, self.apply = near.plan, near.apply
-        self.publish, self.groups, self.members = near.publish, near.groups, near.members
-        self.get_members, self.member_values = near.get_members, near.member_values
-        self.lookup = near.lookup
+        for asked in FORWARDED - vars(AttachedNode).keys():
+            setattr(self, asked, getattr(near, asked))
 
     @property
     def spec(self) -> SupervisorSpec:

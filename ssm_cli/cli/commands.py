@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import typer
-from typer.models import CommandInfo
 
 from ssm_cli.cli import files, listing
 from ssm_cli.cli.cluster.asking import move, nodes
@@ -16,33 +15,27 @@ from ssm_cli.cli.login import login
 from ssm_cli.cli.past import open_
 from ssm_cli.cli.run import run
 from ssm_cli.cli.verbs import ASKING, add_verb, script
+from ssm_cli.cli.where import grouped
 
-COMMANDS: tuple[Callable[..., int], ...] = (
-    listing.attach, listing.ls, listing.wait, files.new, files.check, files.schema, login, node,
-    nodes, move,
-)  # fmt: skip
+COMMANDS: dict[str, Callable[..., int]] = {
+    "run": run, "script": script, "open": open_, "attach": listing.attach, "ls": listing.ls,
+    "wait": listing.wait, "new": files.new, "check": files.check, "schema": files.schema,
+    "login": login, "node": node, "nodes": nodes, "move": move, "help": help_,
+}  # fmt: skip
+"""The commands that are no verbs, and no group of others."""
 
 
 def add_commands(app: typer.Typer, word: str) -> None:
     """Add the command that `word` names to the app; all of them where it names none."""
-    app.command()(run)
-    for name in ASKING:
-        add_verb(app, name)
-    app.command()(script)
-    app.command("open")(open_)
-    about = "What is kept of trees: list, verify, export, copy, compact it."
-    kept = typer.Typer(help=about, cls=Sections)
-    for name, about_data in DATA.items():
-        kept.command(name)(about_data)
-    app.add_typer(kept, name="data")
-    for command in COMMANDS:
-        app.command()(command)
-    app.command("help", hidden=True)(help_)
-    commands = [info for info in app.registered_commands if _name(info) == word]
-    groups = [info for info in app.registered_groups if info.name == word]
-    if commands or groups:
-        app.registered_commands, app.registered_groups = commands, groups
-
-
-def _name(info: CommandInfo) -> str:
-    return str(info.name or getattr(info.callback, "__name__", ""))
+    known = dict.fromkeys(("run", *ASKING, *COMMANDS))
+    for name in [word] if word in known else [] if word == "data" else known:
+        if name in ASKING:
+            add_verb(app, name)
+        else:
+            app.command(name, hidden=name == "help")(grouped(COMMANDS[name]))
+    if word not in known:
+        about = "What is kept of trees: list, verify, export, copy, compact it."
+        kept = typer.Typer(help=about, cls=Sections)
+        for name, about_data in DATA.items():
+            kept.command(name)(grouped(about_data))
+        app.add_typer(kept, name="data")

@@ -6,48 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ssm_cli.cli.cluster.access import Cluster, Takeover
+from ssm_cli.cli.where import flag, option
 
-NoSocket = Annotated[bool, typer.Option("--no-socket", help="do not be found by other shells")]
-Http = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="also serve HTTP on TCP, with a token")
-]
-TlsCert = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="serve TLS with this certificate (PEM)")
-]
-TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="the certificate's key (PEM)")]
-TlsPassword = Annotated[
-    Path | None,
-    typer.Option("--tls-password-file", metavar="FILE", help="has the password of the key"),
-]
-AllowHost = Annotated[
-    list[str] | None,
-    typer.Option(metavar="HOST", help="a name by which TCP clients may call it; repeatable"),
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", help="let --http leave this machine without TLS")
-]
+Insecure = Annotated[bool, flag("let --http leave this machine without TLS", "--insecure")]
 
 
 @dataclass(frozen=True)
 class Doors:
-    """The options of `ssm run` about listeners."""
+    """The options of `ssm run` about listeners, and about the cluster of its remote children."""
 
-    no_socket: bool = False
-    http: str | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_password: Path | None = None
-    allow_hosts: list[str] | None = None
-    insecure: bool = False
-    cluster: str | None = None
-    takeover: bool = False
-
-    def arguments(self) -> list[str]:
-        """Return these settings as command-line options."""
-        pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
-        pairs |= {"--tls-password-file": self.tls_password, "--cluster": self.cluster}
-        given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
-        hosts = [word for host in self.allow_hosts or () for word in ("--allow-host", host)]
-        flags = {"--insecure": self.insecure, "--takeover": self.takeover}
-        return [*given, *hosts, *(flag for flag, wanted in flags.items() if wanted)]
+    no_socket: Annotated[bool, flag("do not be found by other shells", "--no-socket")] = False
+    http: Annotated[str | None, option("HOST:PORT", "also serve HTTP on TCP, with a token")] = None
+    tls_cert: Annotated[Path | None, option("FILE", "serve TLS with this certificate (PEM)")] = None
+    tls_key: Annotated[Path | None, option("FILE", "the certificate's key (PEM)")] = None
+    tls_password: Annotated[
+        Path | None, option("FILE", "has the password of the key", "--tls-password-file")
+    ] = None
+    allow_hosts: Annotated[
+        list[str] | None,
+        option("HOST", "a name by which TCP clients may call it; repeatable", "--allow-host"),
+    ] = None
+    insecure: Insecure = False
+    cluster: Cluster = None
+    takeover: Takeover = False

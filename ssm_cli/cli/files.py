@@ -12,8 +12,8 @@ import typer
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
-from ssm_cli.cli.where import Output
-from ssm_cli.errors import CommandError, TreeFileError
+from ssm_cli.cli.where import Output, flag
+from ssm_cli.errors import CommandError, TreeFileError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.private import PUBLIC, unwritten, write_private
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def check(
-    ctx: typer.Context,
+    env: Environment,
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
     *,
     policy: Annotated[
-        bool, typer.Option("--policy", help="also tell of limits that cannot work, with numbers")
+        bool, flag("also tell of limits that cannot work, with numbers", "--policy")
     ] = False,
     cluster: Cluster = None,
     output: Output = None,
@@ -35,7 +35,6 @@ def check(
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - not needed for help
     from ssm_cli.spec.model import RemoteSpec, WorkerSpec, walk  # noqa: PLC0415 - as above
 
-    env: Environment = ctx.obj
     head = {"v": 1, "type": "check", "tree": tree}
     try:
         root = load_tree(tree)
@@ -48,7 +47,7 @@ def check(
     remote = [spec for spec in specs if isinstance(spec, RemoteSpec)]
     workers = sum(isinstance(spec, WorkerSpec) for spec in specs)
     supervisors = len(specs) - workers - len(remote)
-    counts = [_count(supervisors, "supervisor"), _count(workers, "worker")]
+    counts = [counted(supervisors, "supervisor"), counted(workers, "worker")]
     places: list[str] = []
     if remote:
         from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
@@ -72,19 +71,19 @@ def _limits(root: SupervisorSpec, record: dict[str, object]) -> list[str]:
     return [f"{c.path}: {c.text}" for c in found]
 
 
-def schema(ctx: typer.Context, *, output: Output = None) -> int:
+def schema(env: Environment, *, output: Output = None) -> int:
     """Print the JSON Schema of a tree file, for editors."""
     import json  # noqa: PLC0415 - only here
 
     from ssm_cli.spec.schema import json_schema  # noqa: PLC0415 - only here
 
     made = json_schema()
-    answer(ctx.obj, output, json.dumps(made, indent=2, ensure_ascii=False).split("\n"), [made])
+    answer(env, output, json.dumps(made, indent=2, ensure_ascii=False).split("\n"), [made])
     return ExitCode.DONE
 
 
 def new(
-    ctx: typer.Context,
+    env: Environment,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="made if it is not there")],
     *,
     output: Output = None,
@@ -98,7 +97,7 @@ def new(
     _write_all(folder)
     files = [str(folder / name) for name in FILES]
     lines = [*(f"wrote {file}" for file in files), f"next: ssm run {folder / 'tree.yaml'}"]
-    return did(ctx.obj, output, "new", lines, files=files)
+    return did(env, output, "new", lines, files=files)
 
 
 def _write_all(folder: Path) -> None:
@@ -118,15 +117,6 @@ def _write_all(folder: Path) -> None:
                 folder.rmdir()
         said = unwritten(error.filename or folder, error)
         raise type(said)(f"{said}; name another folder") from error
-
-
-def _count(number: int, noun: str) -> str:
-    """A number and what is counted.
-
-    >>> _count(1, "worker"), _count(2, "worker")
-    ('1 worker', '2 workers')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 # -- what `ssm new` writes: a small tree that runs, crashes, heals and is tested ------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssm_cli.cli.environment import fileno_of
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import say
+from ssm_cli.cli.where import CLEAR, say
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import Command
 from ssm_cli.errors import NoTree
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
 
 WATCH_S = 0.5
-CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 
 
 def follow(env: Environment, node: HttpNode, last: int | None, output: str | None) -> int:
@@ -102,6 +101,5 @@ def watch(env: Environment, node: HttpNode, command: Command) -> int:
             seen = result.lines
             if env.stdout_is_tty:
                 env.stdout.write(CLEAR)
-            printer.result(result)
-            printer.check()
+            printer.answer(result)
         time.sleep(WATCH_S)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from operator import eq, ge, gt, le, lt, ne
 from typing import Annotated, Any, get_args
 
 import typer
 
-from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.faces import Face
 from ssm_cli.cli.printer import answer, did
-from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, seconds_option, trees
+from ssm_cli.cli.where import (
+    Name,
+    Output,
+    Url,
+    Where,
+    Worker,
+    flag,
+    option,
+    say,
+    seconds_option,
+    trees,
+)
+from ssm_cli.commands.parse import Command
 from ssm_cli.commands.records import each_node, tree_record
 from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
@@ -26,42 +39,30 @@ TreeName = Annotated[
 ]
 _CONDITION = re.compile(r"\s*(\w+)\s*(==|!=|>=|<=|=|>|<)\s*(\S+)\s*")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda a, b: bool(a == b),
-    "==": lambda a, b: bool(a == b),
-    "!=": lambda a, b: bool(a != b),
-    ">=": lambda a, b: bool(a >= b),
-    "<=": lambda a, b: bool(a <= b),
-    ">": lambda a, b: bool(a > b),
-    "<": lambda a, b: bool(a < b),
-}
+    "=": eq, "==": eq, "!=": ne, ">=": ge, "<=": le, ">": gt, "<": lt,
+}  # fmt: skip
 STATES = get_args(State)
 NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
 
 
-def ls(ctx: typer.Context, output: Output = None) -> int:
+def ls(env: Environment, output: Output = None) -> int:
     """List the running trees."""
     from ssm_cli.http.client.find import running_trees  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     found = running_trees(env.environ, lambda line: say(env, line))
     answer(env, output, table([HEAD, *map(_row, found)]), found)
     return ExitCode.DONE
 
 
 def attach(
-    ctx: typer.Context,
+    env: Environment,
     tree: TreeName = None,
     *,
     name: Name = None,
     url: Url = None,
-    plain: faces.Plain = False,
-    ui: faces.Ui = None,
-    ascii_only: faces.Ascii = False,
-    quiet: faces.Quiet = False,
+    face: Face,
 ) -> int:
     """Open the prompt and the living view over a running tree; leaving it leaves the tree."""
-    face = faces.Face(faces.ui_of(ui, plain=plain), ascii_only, quiet)
-    env: Environment = ctx.obj
     if not env.is_terminal:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
     from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
@@ -70,11 +71,11 @@ def attach(
 
 
 def stop(
-    ctx: typer.Context,
+    env: Environment,
     tree: TreeName = None,
     *,
     keep_remote: Annotated[
-        bool, typer.Option("--keep-remote", help="remote children run on, for the next parent")
+        bool, flag("remote children run on, for the next parent", "--keep-remote")
     ] = False,
     name: Name = None,
     url: Url = None,
@@ -82,12 +83,8 @@ def stop(
 ) -> int:
     """Stop a running tree, children in reverse start order."""
     from ssm_cli.cli.ask import ask  # noqa: PLC0415 - not needed for help
-    from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
 
-    env: Environment = ctx.obj
-    words = ["stop", *(["--keep-remote"] if keep_remote else [])]
-    words += [] if output is None else ["-o", output]
-    command = parse_words(words, ())
+    command = Command("stop", {"keep_remote": "yes"} if keep_remote else {}, output)
     return ask(env, Where(None, url, _once(tree, name)).connect(env), [command])
 
 
@@ -99,12 +96,10 @@ def _once(argument: str | None, option: str | None) -> str | None:
 
 
 def wait(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     *,
-    condition: Annotated[
-        str, typer.Option("--for", metavar="WHAT", help="a state, or as `steps>=10`")
-    ] = "running",
+    condition: Annotated[str, option("WHAT", "a state, or as `steps>=10`", "--for")] = "running",
     timeout: Annotated[float, seconds_option("how long to wait")] = 30.0,
     name: Name = None,
     url: Url = None,
@@ -112,7 +107,6 @@ def wait(
 ) -> int:
     """Wait until a worker or supervisor is in a state, or one of its numbers is right."""
     holds = condition_of(condition)
-    env: Environment = ctx.obj
     node = Where(None, url, name).connect(env)
     end_s = time.monotonic() + timeout
     while True:

@@ -8,23 +8,22 @@ import typer
 
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import did
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, flag
 from ssm_cli.errors import CommandError
 
 MAX_TYPED = 4096  # characters of a token, before it is checked
 
 
 def login(
-    ctx: typer.Context,
+    env: Environment,
     host: Annotated[str, typer.Argument(metavar="HOST", help="or HOST:PORT, https://HOST:PORT")],
     *,
-    remove: Annotated[bool, typer.Option("--remove", help="forget the token of HOST")] = False,
+    remove: Annotated[bool, flag("forget the token of HOST", "--remove")] = False,
     output: Output = None,
 ) -> int:
     """Keep the token of a tree of another computer; it is asked for, or read from stdin."""
     from ssm_cli.http.client import logins  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     called, path = logins.host_to_log_in(host), logins.logins_path(env.environ)
     there = logins.store_login(path, called, None if remove else _asked(env, called))
     if remove and not there:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
 import os
 import socket
 import stat
@@ -15,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
-from ssm_cli.cli.data.place import store_for
+from ssm_cli.cli.data.place import Kept, store_for
+from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import say
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, SsmError, is_number, whole_number
 from ssm_cli.http import access, places
+from ssm_cli.http.client.logins import on_loopback
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.http.tls import ServerTls
 from ssm_cli.private import open_private
@@ -30,10 +31,9 @@ from ssm_cli.simulation.asking import with_futures
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
-    from ssm_cli.cli.data.place import Kept
-    from ssm_cli.cli.doors import Doors
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
+    from ssm_cli.spec.model import SupervisorSpec
 
 MAX_SAID = 65_536  # bytes of the output of a tree that did not start
 MAX_LOG = 8 << 20  # bytes of a log, from which on a tree in the background begins another
@@ -62,7 +62,7 @@ def open_doors(
 def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entrance, ...]:
     assert doors.http is not None
     host, port = host_and_port(doors.http)
-    if tls is None and not is_loopback(host) and not doors.insecure:
+    if tls is None and not on_loopback(host) and not doors.insecure:
         raise CommandError(
             f"{host} can be reached from other machines, and the token would be readable on "
             f"the way; give --tls-cert and --tls-key, or --insecure if something else encrypts"
@@ -78,10 +78,8 @@ def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entranc
     scheme = "http" if tls is None else "https"
     where = access.tokens_path(env.environ)
     token = "$SSM_TOKEN" if env.environ.get("SSM_TOKEN") else f"a token of {where}"
-    url, context = (
-        f"{scheme}://{shown}:{sock.getsockname()[1]}",
-        None if tls is None else tls.context,
-    )
+    url = f"{scheme}://{shown}:{sock.getsockname()[1]}"
+    context = None if tls is None else tls.context
     say(env, f"serving {url}, to those with {token}")
     return (Entrance(sock, gate=access.Gate(tokens, hosts), tls=context, url=url),)
 
@@ -130,8 +128,7 @@ def served_node(
     called, tls = name or Path(tree).stem, tls_of(doors)
     entrances = open_doors(doors, env, called, tls)
     try:
-        links = links_for(spec, env, doors.cluster, called, takeover=doors.takeover)
-        store = store_for(spec, env.environ, called, Path(tree), kept.data)
+        node = _made(spec, tree, env, name=called, doors=doors, kept=kept)
     except SsmError:
         for entrance in entrances:
             entrance.close()
@@ -144,12 +141,31 @@ def served_node(
         if kept.reload:
             watch_code(node)
 
+    return served_by(node, entrances, node.file, eager=eager, opened=opened), renewal(tls, env)
+
+
+def node_of(tree: str, env: Environment, history: int = 0) -> Node:
+    """Return a node for a tree file, not started; it remembers the last `history` records.
+
+    Raises `TreeFileError` with all complaints.
+    """
+    name, spec, kept = Path(tree).stem, load_tree(tree), Kept(history=history)
+    node = _made(spec, tree, env, name=name, doors=Doors(), kept=kept)
+    return with_futures(with_reach(node), instant)
+
+
+def _made(
+    spec: SupervisorSpec, tree: str, env: Environment, *, name: str, doors: Doors, kept: Kept
+) -> Node:
+    """Return the node of a tree that was loaded, with what it needs of its cluster and its data."""
+    links = links_for(spec, env, doors.cluster, name, takeover=doors.takeover)
+    store = store_for(spec, env.environ, name, Path(tree), kept.data)
     node = Node(
-        spec, name=called, store=store, links=links,
-        history=kept.history, verify_pure=kept.verify_pure,
+        spec, name=name, store=store, links=links,
+        history=kept.history or 0, verify_pure=kept.verify_pure,
     )  # fmt: skip
-    file = node.file = str(Path(tree).absolute())
-    return served_by(node, entrances, file, eager=eager, opened=opened), renewal(tls, env)
+    node.file = str(Path(tree).absolute())
+    return node
 
 
 def watch_code(node: Node) -> None:
@@ -208,18 +224,6 @@ def host_and_port(text: str) -> tuple[str, int]:
             "an IPv6 HOST stands in brackets, as [::1]:8080"
         )
     return host, number
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def ready_pipe(env: Environment) -> io.FileIO | None:
@@ -293,10 +297,7 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
         code = child.wait()
     said = os.pread(log, MAX_SAID, before).decode("utf-8", "replace")
     os.close(log)
-    env.stderr.write(said if said or not code else _silent(name, code, path))
+    if code and not said:
+        said = f"ssm: {name} did not come up: exit code {code}; {path} has no word of why\n"
+    env.stderr.write(said)
     return code if code >= 0 else 128 - code
-
-
-def _silent(name: str, code: int, log: Path) -> str:
-    """Return what is said of a tree that did not come up, and could not say why."""
-    return f"ssm: {name} did not come up: exit code {code}; {log} has no word of why\n"

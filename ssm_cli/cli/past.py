@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,8 @@ import typer
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
 from ssm_cli.cli.run import OUTPUTS, Output, Script
-from ssm_cli.cli.where import STDIN, name_of, say
-from ssm_cli.errors import CommandError, ReadOnly, counted, message_of
+from ssm_cli.cli.where import STDIN, name_of, option, say
+from ssm_cli.errors import CommandError, ReadOnly, counted, message_of, some_names
 
 if TYPE_CHECKING:
     from ssm_cli.commands.parse import Command
@@ -25,7 +26,7 @@ HERE = "the past is read only; `fork` goes on from here"
 ALONE = (
     "the past is read only; leave out the verb, or give a --script, and `fork` goes on from here"
 )
-MOST_NAMED = 5  # workers in a notice
+few = partial(some_names, most=5)  # of workers in a notice
 
 File = Annotated[
     Path,
@@ -36,13 +37,11 @@ File = Annotated[
 Verb = Annotated[
     list[str] | None, typer.Argument(metavar="[-- VERB ...]", help="one command, in place of many")
 ]
-Code = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
-]
+Code = Annotated[str | None, option("FILE", "the tree, with the code that is here", "--tree")]
 
 
 def open_(
-    ctx: typer.Context,
+    env: Environment,
     file: File,
     verb: Verb = None,
     *,
@@ -51,19 +50,20 @@ def open_(
     output: Output = "text",
 ) -> int:
     """Open the past of a tree that is not here: look at it, ask it, and fork it."""
-    env: Environment = ctx.obj
     one_of("-o", output, OUTPUTS)
     if verb and script is not None:
         raise typer.BadParameter("give the commands by --script or behind --, not by both")
-    looking = Looking(file, alone=bool(verb))
-    return ask_of(env, opened(env, file, tree), (verb, script, output), looking)
-
-
-def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
-    """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
-    return ask.ask(env, opened(env, where, tree), [command], Looking(where, alone=True).look)
+    looking, node = Looking(file, alone=bool(verb)), opened(env, file, tree)
+    is_typed = not verb and script is None and env.stdin_is_tty
+    if verb:
+        lines, called = iter([" ".join(verb)]), ""
+    elif is_typed:
+        lines, called = typed(env, node.name, looking), STDIN
+    else:
+        lines, called = iter(ask.lines_of(env, script or "-")), name_of(script or "-")
+    return ask.run_script(env, node, called, lines, output, keep_going=is_typed, do=looking.look)
 
 
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
@@ -112,7 +112,10 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
         say(env, f"not all of {trouble.worker}: {message_of(trouble)}")
     unknown = tuple(name for name in node.names("worker") if node.whereis(name) is None)
     if unknown:
-        say(env, f"nothing is known of {few(unknown)}: no journal holds a state of theirs")
+        say(
+            env,
+            f"nothing is known of {few(unknown)}: no journal holds a state of theirs",
+        )
     return node
 
 
@@ -136,36 +139,6 @@ def notices(past: OpenedPast, where: str, tree: str | None) -> Iterator[str]:
         yield f"the code of {few(past.changed)} is another here: a fork steps by that of here"
     if past.inexact:
         yield f"the classes of {few(past.inexact)} are others here: some values are plain data"
-
-
-def few(names: tuple[str, ...]) -> str:
-    """Return names for a notice; of many the first, and how many more there are.
-
-    >>> few(("a", "b")), few(tuple("abcdefgh"))
-    ('a, b', 'a, b, c, d, e and 3 more')
-    """
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def ask_of(
-    env: Environment,
-    node: Node,
-    source: tuple[list[str] | None, str | None, str],
-    looking: Looking,
-) -> int:
-    """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
-    from ssm_cli.cli import ask  # noqa: PLC0415 - as above
-
-    words, script, output = source
-    typing = not words and script is None and env.stdin_is_tty
-    if words:
-        lines, called = iter([line_of(words)]), ""
-    elif typing:
-        lines, called = typed(env, node.name, looking), STDIN
-    else:
-        lines, called = iter(ask.lines_of(env, script or "-")), name_of(script or "-")
-    return ask.run_script(env, node, called, lines, output, keep_going=typing, do=looking.look)
 
 
 class Looking:
@@ -192,30 +165,20 @@ class Looking:
 
         verb = VERBS[command.verb]
         if command.verb == "adopt" and command.arguments.get("sure"):
-            return refused(CommandError(NOBODY), command.verb, command.output, command.place)
+            return refused(CommandError(NOBODY), command)
         past = command.at in ("", "now")
         if past and verb.section != "history" and verb.route and verb.route.method != "GET":
-            return refused(
-                ReadOnly(ALONE if self._alone else HERE),
-                command.verb,
-                command.output,
-                command.place,
-            )
+            return refused(ReadOnly(ALONE if self._alone else HERE), command)
         try:
             result = execute(command, node, log="log")
         except FAULTS as error:
             if self._file is None:
                 raise
             wrong = does_not_fit(str(self._file), error, ", unless ssm has a defect")
-            return refused(wrong, command.verb, command.output, command.place)
+            return refused(wrong, command)
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)
         return result
-
-
-def line_of(words: list[str]) -> str:
-    """Return the words of one command as a line; what was one word stays one."""
-    return " ".join(words)
 
 
 def typed(env: Environment, name: str, looking: Looking) -> Iterator[str]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -22,12 +23,13 @@ from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.where import STDIN
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, execute
 from ssm_cli.commands.parse import MAX_LINE, Command, parse_words
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
+    from ssm_cli.runtime.api import NodeApi
 
 AHEAD = 64  # inputs that are sent before their outputs have come
 AHEAD_BYTES = 65_536  # what the kernel takes without anybody reading at the other end
@@ -84,51 +86,24 @@ class Lines:
         self._ready.extend(line.decode("utf-8", "surrogateescape") for line in decoded)
 
 
-class NextReply:
-    """A `ValueCaller` whose calls were sent already: it receives the next reply."""
-
-    def __init__(self, node: HttpNode) -> None:
-        self._node = node
-        self.answered = node.answered
-
-    def call_value(
-        self, worker: str, message: bytes, timeout_s: float | None
-    ) -> tuple[bytes, object]:
-        """Receive the reply to the oldest unanswered call."""
-        del message
-        return self._node.calls.reply(worker, timeout_s)
-
-    async def acall_value(
-        self,
-        worker: str,
-        message: bytes,
-        timeout_s: float | None,
-        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
-    ) -> tuple[bytes, object]:
-        """`call_value`; it blocks, as no event loop runs here."""
-        del answered
-        return self.call_value(worker, message, timeout_s)
-
-
-def pipeline(env: Environment, node: HttpNode, head: list[str]) -> int:
-    """Send the lines of standard input as inputs; return the first failure's code, or 0.
+class Pipelined:
+    """Sends the lines of standard input as inputs, before the outputs of those before them come.
 
     `head` is the command up to the input: `call`, its options, the worker.
     """
-    return _Pipeline(env, node, head).run()
 
-
-class _Pipeline:
     def __init__(self, env: Environment, node: HttpNode, head: list[str]) -> None:
         self._lines = Lines(env)
         self._node = node
         self._head = head
         self._printer = Printer(env)
-        self._replies = NextReply(node)
+        take = self._next_reply
+        self._replies = SimpleNamespace(answered=node.answered, call_value=take, acall_value=take)
         self._sent: deque[tuple[Command, int]] = deque()
         self._bytes = 0
 
     def run(self) -> int:
+        """Send all lines; return the first failure's code, or 0."""
         while True:
             self._send()
             if not self._sent:
@@ -177,7 +152,11 @@ class _Pipeline:
     def _take(self) -> int:
         command, size = self._sent.popleft()
         self._bytes -= size
-        result = execute(command, self._replies, log=LOG)  # type: ignore[arg-type]  # a call asks no more of it
-        self._printer.result(result)
-        self._printer.check()
+        replies = cast("NodeApi", self._replies)  # a call asks no more of it
+        result = execute(command, replies, log=LOG)
+        self._printer.answer(result)
         return int(result.exit_code)
+
+    def _next_reply(self, worker: str, _: bytes, timeout_s: float | None) -> tuple[bytes, object]:
+        """Receive the reply to the oldest call that was sent."""
+        return self._node.calls.reply(worker, timeout_s)

@@ -54,6 +54,11 @@ class Printer:
         for line in result.lines if as_json else self._lines(result):
             self._write(stream, line)
 
+    def answer(self, result: Result) -> None:
+        """Print a result; raise the error of a stream that cannot be written."""
+        self.result(result)
+        self.check()
+
     def _lines(self, result: Result) -> Sequence[str]:
         """Return the lines of a result; a crash is a panel on a terminal.
 
@@ -102,12 +107,12 @@ class Printer:
                 except OSError as error:
                     self._lose(stream, error)
 
-    def _write(self, stream: TextIO, line: str, end: str = "\n", *, asked: bool = True) -> None:
+    def _write(self, stream: TextIO, line: str, *, asked: bool = True) -> None:
         try:
             if asked:
-                stream.write(line + end)
+                stream.write(line + "\n")
             else:
-                offer(stream, line + end)
+                offer(stream, line + "\n")
             stream.flush()
         except OSError as error:
             self._lose(stream, error)
@@ -131,8 +136,7 @@ def answer(env: Environment, output: str | None, lines: Sequence[str], made: lis
         OSError: standard output cannot be written.
     """
     printer = Printer(env)
-    printer.result(made_result("answer", tuple(map(visible, lines)), made, output))
-    printer.check()
+    printer.answer(made_result("answer", tuple(map(visible, lines)), made, output))
 
 
 def did(

@@ -7,62 +7,37 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli import doors, faces
-from ssm_cli.cli.cluster.access import Cluster, Takeover
-from ssm_cli.cli.data.place import Data, Kept
+from ssm_cli.cli.data.place import Kept
 from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.faces import Face, one_of
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import name_of, not_empty
+from ssm_cli.cli.where import flag, name_of, not_empty, option
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
-    from ssm_cli.runtime.node import Node
 
 OUTPUTS = ("text", "json", "jsonl")
-REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
+FOREGROUND = ("detach", "name", "quiet", "output")  # a tree in the background has its own
 
 
 TreeFile = Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")]
-Script = Annotated[
-    str | None, typer.Option(metavar="FILE", help="run its commands, then stop; - is stdin")
-]
-Commands = Annotated[
-    list[str] | None, typer.Option("-c", metavar="CMD", help="run a command; repeatable")
-]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a command that fails")]
-Headless = Annotated[
-    bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
-]
-Pure = Annotated[
-    bool, typer.Option("--verify-pure", help="step twice, and report workers that differ; slow")
-]
-History = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="remember the last N records, 0 none; default: 10000, headless 1000"
-    ),
-]
-NoPostMortem = Annotated[
-    bool, typer.Option("--no-post-mortem", help="save no past where the root gives up")
-]
-Reload = Annotated[
-    bool, typer.Option("--reload", help="take code that has changed, unless it differs")
-]
+Script = Annotated[str | None, option("FILE", "run its commands, then stop; - is stdin")]
+Commands = Annotated[list[str] | None, option("CMD", "run a command; repeatable", "-c")]
+KeepGoing = Annotated[bool, flag("run on after a command that fails", "--keep-going")]
+Headless = Annotated[bool, flag("no prompt: run until a signal, or the root ends", "--headless")]
 Name = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="the tree's name; default: the file's stem", callback=not_empty
-    ),
+    str | None, option("NAME", "the tree's name; default: the file's stem", callback=not_empty)
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="with --headless: go on in the background")]
-Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+Detach = Annotated[bool, flag("with --headless: go on in the background", "--detach")]
+Output = Annotated[str, option("FORMAT", "text or json", "-o", "--output")]
 
 
 def run(
@@ -73,37 +48,26 @@ def run(
     command: Commands = None,
     keep_going: KeepGoing = False,
     headless: Headless = False,
-    plain: faces.Plain = False,
-    ui: faces.Ui = None,
-    ascii_only: faces.Ascii = False,
+    face: Face,
     name: Name = None,
-    data: Data = None,
-    verify_pure: Pure = False,
-    history: History = None,
-    no_post_mortem: NoPostMortem = False,
-    reload: Reload = False,
-    no_socket: doors.NoSocket = False,
-    http: doors.Http = None,
-    tls_cert: doors.TlsCert = None, tls_key: doors.TlsKey = None, secret: doors.TlsPassword = None,
-    allow_host: doors.AllowHost = None,
-    insecure: doors.Insecure = False,
-    cluster: Cluster = None,
-    takeover: Takeover = False,
+    kept: Kept,
+    how: Doors,
     detach: Detach = False,
-    quiet: faces.Quiet = False,
     output: Output = "text",
-) -> int:  # fmt: skip
+) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env, ui = cast("Environment", ctx.obj), faces.ui_of(ui, plain=plain)
-    kept = Kept(data, verify_pure, remembered(history, headless), not no_post_mortem, reload)
-    how = Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster, takeover)
-    source = _check(headless, detach, no_socket, (script, command), output)
+    env: Environment = ctx.obj
+    kept = replace(kept, history=kept.remembered(headless=headless))
+    source = _check(headless, detach, how.no_socket, (script, command), output)
     if detach:
-        return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
+        return _detached(ctx, name or Path(tree).stem, output)
     with _served(tree, name, env, how, eager=headless, kept=kept) as (own, served, renew):
         if headless or script or command or not (env.is_terminal and output == "text"):
-            return _play(served, own, source, (output, keep_going, quiet), renew)
-        return _show(served, own, Path(tree).name, faces.Face(ui, ascii_only, quiet))
+            return _play(served, own, source, (output, keep_going, face.quiet), renew)
+        from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
+
+        title = Path(tree).name
+        return run_session(served.node, own, title=title, **face.shown, serve=served.serve)
 
 
 @contextmanager
@@ -120,43 +84,10 @@ def _served(
         served, renew = served_node(tree, name, own, how, eager=eager, kept=kept)
         with closing(served):
             yield own, served, renew
-        if served.node.gave_up and kept.post_mortem:
+        if served.node.gave_up and not kept.no_post_mortem:
             from ssm_cli.cli.post_mortem import save_post_mortem  # noqa: PLC0415 - rare
 
             save_post_mortem(own, served.node)
-
-
-def node_of(tree: str, env: Environment, name: str | None = None, history: int = 0) -> Node:
-    """Return a node for a tree file, not started; it remembers the last `history` records.
-
-    Raises `TreeFileError` with all complaints.
-    """
-    from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
-    from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
-    from ssm_cli.cli.opening import with_reach  # noqa: PLC0415 - as above
-    from ssm_cli.commands.records import instant  # noqa: PLC0415 - as above
-    from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
-    from ssm_cli.simulation.asking import with_futures  # noqa: PLC0415 - as above
-    from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
-
-    spec, called = load_tree(tree), name or Path(tree).stem
-    links = links_for(spec, env, None, called)
-    store = store_for(spec, env.environ, called, Path(tree))
-    node = Node(spec, name=called, store=store, links=links, history=history)
-    node.file = str(Path(tree).absolute())
-    return with_futures(with_reach(node), instant)
-
-
-def remembered(history: int | None, headless: bool) -> int:
-    """Return how many records a tree remembers; raise a usage error for what is no such number."""
-    from ssm_cli.runtime.engine.recorder import LEAST, MOST  # noqa: PLC0415 - not for help
-
-    if history is None:
-        return REMEMBERED_HEADLESS if headless else REMEMBERED
-    if history != 0 and not LEAST <= history <= MOST:
-        expected = f"0, or {LEAST} to {MOST:,} records"
-        raise typer.BadParameter(f"--history takes {expected}, not {history}")
-    return history
 
 
 def unreadable(path: str) -> str:
@@ -183,7 +114,7 @@ def _check(
 
     Raises a usage error for contradicting options, and for a bad value of `-o`.
     """
-    faces.one_of("-o", output, OUTPUTS)
+    one_of("-o", output, OUTPUTS)
     script, command = given
     if headless and (script is not None or command):
         raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
@@ -198,21 +129,19 @@ def _check(
     return None if headless else (command, script)
 
 
-def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
+def _detached(ctx: typer.Context, name: str, output: str) -> int:
+    """Run `ssm run` again, in the background, with the options that were given."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
-    called = name or Path(tree).stem
-    words = ["--headless", "--quiet", "--name", called, *more, "--", tree]
-    return detach(env, called, words, output)
-
-
-def _show(served: ServedNode, env: Environment, title: str, face: faces.Face) -> int:
-    from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
-
-    return run_session(
-        served.node, env, title=title, **face._asdict(),
-        serve=served.serve,
-    )  # fmt: skip
+    words = ["--quiet", "--name", name]
+    for one in ctx.command.params:
+        given = ctx.params.get(str(one.name))
+        if one.name in FOREGROUND or one.param_type_name != "option":
+            continue
+        for value in given if isinstance(given, list | tuple) else [given]:
+            if value is not None and value is not False:
+                words += [one.opts[0], *([] if value is True else [str(value)])]
+    return detach(ctx.obj, name, [*words, "--", ctx.params["tree"]], output)
 
 
 def _play(

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG
+from ssm_cli.commands.execute import LOG
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, SsmError, StartFailed, message_of
@@ -100,7 +100,6 @@ class Session:
         printer: where results and reports go.
         keep_going: run on after a command that fails.
         reports: print them as they happen.
-        timeout_s: seconds that a call waits unless it says otherwise.
         serve: runs the node until it is down; by default `Node.serve`.
         log: see `execute`.
 
@@ -113,7 +112,6 @@ class Session:
     _: KW_ONLY
     keep_going: bool = False
     reports: bool = True
-    timeout_s: float = DEFAULT_TIMEOUT_S
     serve: Callable[[], Coroutine[Any, Any, None]] | None = None
     log: str = LOG
 
@@ -265,9 +263,8 @@ class Session:
             self.printer.result(result)
             return result
         result, shown = await perform(
-            command, self.node, self.results, self.timeout_s,
-            show=self.printer.result, log=self.log,
-        )  # fmt: skip
+            command, self.node, self.results, show=self.printer.result, log=self.log
+        )
         return result if result.error else shown
 
     def _ending(self) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,16 +27,16 @@ from ssm_cli.cli.where import (
     At,
     Data,
     Into,
-    Name,
     Output,
-    Tree,
     TreeOutput,
-    Url,
     Where,
     Words,
     Worker,
     as_typer,
+    flag,
+    grouped,
     name_of,
+    option,
 )
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verb import AT, OUTPUT, Verb
@@ -43,30 +44,24 @@ from ssm_cli.commands.verbs import TABLE, VERBS
 from ssm_cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from ssm_cli.cli.pipeline import Lines
     from ssm_cli.cli.session import Session
-    from ssm_cli.runtime.node import Node
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")]
 RequestId = Annotated[
-    str | None,
-    typer.Option("--request-id", metavar="ID", help="with the same ID a call is stepped once"),
+    str | None, option("ID", "with the same ID a call is stepped once", "--request-id")
 ]
 
-Selected = tuple[str | None, str | None, str | None]  # --tree, --url and --name
 SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: `Asks` refuses what is none
 
 
 def call(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     inputs: Inputs,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="how long to wait for each output")
-    ] = None,
+    where: Where,
+    timeout: Annotated[str | None, option("SECONDS", "how long to wait for each output")] = None,
     request_id: RequestId = None,
     cluster: CallCluster = None,
     output: Output = None,
@@ -76,38 +71,33 @@ def call(
     if cluster is not None:
         from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster("--name", tree=tree, url=url)
+        _whole_cluster("--name", tree=where.tree, url=where.url)
         parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
-        commands = _given(ctx.obj, [*head, worker], inputs)
-        return call_by_name(ctx.obj, cluster, commands, tree=name or "", request_id=request_id)
-    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
+        commands = _given(env, [*head, worker], inputs)
+        called = where.name or ""
+        return call_by_name(env, cluster, commands, tree=called, request_id=request_id)
+    return _inputs(env, where, head, worker, inputs, request_id=request_id)
 
 
 def cast(
-    ctx: typer.Context,
+    env: Environment,
     worker: Worker,
     inputs: Inputs,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
+    where: Where,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue without waiting for an output."""
     head = ["cast", *_options("-o", output)]
-    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs)
+    return _inputs(env, where, head, worker, inputs)
 
 
 def log(
-    ctx: typer.Context,
+    env: Environment,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
-    last: Annotated[
-        str | None, typer.Option("-n", "--last", metavar="N", help="only the last N reports")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on as things happen")] = False,
+    where: Where,
+    last: Annotated[str | None, option("N", "only the last N reports", "-n", "--last")] = None,
+    follow: Annotated[bool, flag("go on as things happen", "-f", "--follow")] = False,
     at: At = None,
     into: Into = None,
     data: Data = None,
@@ -120,27 +110,24 @@ def log(
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_log  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
-        return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
+        _whole_cluster(**asdict(where), data=data, at=at, into=into)
+        return cluster_log(env, cluster, command.last, output, follow=follow)
     if data is not None or not follow:
-        return _ask(ctx.obj, (tree, url, name), command, data)
-    where = Where(tree, url, name)
-    if tree is not None:
+        return _ask(env, where, command, data)
+    if where.tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
     if into is not None:
         raise typer.BadParameter("-f follows a whole tree; leave out --in, or give --cluster")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for followers
 
-    return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
+    return following.follow(env, where.connect(env), command.last, output)
 
 
 def tree_(
-    ctx: typer.Context,
+    env: Environment,
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
-    watch: Annotated[bool, typer.Option("--watch", help="print it again when it changes")] = False,
+    where: Where,
+    watch: Annotated[bool, flag("print it again when it changes", "--watch")] = False,
     at: At = None,
     into: Into = None,
     data: Data = None,
@@ -148,39 +135,31 @@ def tree_(
     output: TreeOutput = None,
 ) -> int:
     """Print the tree with state, restarts and budget left."""
-    options = [*_options("--at", at), *_options("--in", into), *_options("-o", output)]
-    command = parse_words(["tree", *options], ())
+    command = Command("tree", output=output, at=at or "", into=into or "")
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
 
-        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
-        return cluster_tree(ctx.obj, cluster, output, watch=watch)
+        _whole_cluster(**asdict(where), data=data, at=at, into=into)
+        return cluster_tree(env, cluster, output, watch=watch)
     if data is not None or not watch:
-        return _ask(ctx.obj, (tree, url, name), command, data)
-    where = Where(tree, url, name)
-    if tree is not None:
+        return _ask(env, where, command, data)
+    if where.tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
 
-    return following.watch(ctx.obj, where.connect(ctx.obj), command)
+    return following.watch(env, where.connect(env), command)
 
 
 def script(
-    ctx: typer.Context,
+    env: Environment,
     file: Annotated[str, typer.Argument(metavar="FILE", help="its commands; - is stdin")],
     *,
-    tree: Tree = None,
-    url: Url = None,
-    name: Name = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="run on after a command that fails")
-    ] = False,
+    where: Where,
+    keep_going: Annotated[bool, flag("run on after a command that fails", "--keep-going")] = False,
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""
-    env: Environment = ctx.obj
-    where = Where(tree, url, name)
-    if tree is None:
+    if where.tree is None:
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
@@ -190,10 +169,9 @@ def script(
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
     from ssm_cli.repl.shell.interpret import NamesHere, names_to_call  # noqa: PLC0415 - as above
 
-    node = _node(tree, env, remember=True)
-    session = _session(env, node, output, keep_going=keep_going)
+    session = _session(env, where.tree, output, remember=True, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
-    names = NamesHere(partial(names_to_call, node), node, session.results)
+    names = NamesHere(partial(names_to_call, session.node), session.node, session.results)
     return session.run(parsed(given, names, session.results, name_of(file)))
 
 
@@ -213,32 +191,31 @@ def add_verb(app: typer.Typer, name: str) -> None:
     verb, own = ASKING[name], OWN.get(name)
     help_text = None if own else _sentence(verb)  # None: its own docstring
     made = app.command(name, cls=Asks, help=help_text, context_settings=SETTINGS)
-    made(own or _asks(verb))
+    made(grouped(own) if own else _asks(verb))
 
 
 def _asks(verb: Verb) -> Callable[..., int]:
     """Return the command function of a verb that the table describes completely."""
 
     def function(
-        ctx: typer.Context,
+        env: Environment,
         words: Words = None,
         *,
-        tree: Tree = None,
-        url: Url = None,
-        name: Name = None,
+        where: Where,
         data: Data = None,
         output: Output = None,
     ) -> int:
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, (tree, url, name), command, data)
+        return _ask(env, where, command, data)
 
     spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
     function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]
+    made = grouped(function)
     if AT not in verb.options:  # it is always about now
-        taken = inspect.signature(function, eval_str=True)
+        taken = inspect.signature(made)
         kept = [one for one in taken.parameters.values() if one.name != "data"]
-        function.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
-    return function
+        made.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
+    return made
 
 
 def _sentence(verb: Verb) -> str:
@@ -255,33 +232,33 @@ def _options(spelling: str, value: str | None) -> list[str]:
     return [] if value is None else [spelling, value]
 
 
-def _look(env: Environment, data: Path, where: Selected, command: Command) -> int:
+def _look(env: Environment, data: Path, where: Where, command: Command) -> int:
     """Look at a past that is not that of a running tree; `--tree` has the code for it."""
-    tree, url, name = where
-    if (url or name) is not None:
+    if (where.url or where.name) is not None:
         raise CommandError("--data asks no running tree; leave out --url and --name")
     if command.arguments.get(VERBS[command.verb].of_file):
         raise CommandError("--data asks a past; leave out the folder, or the tree file")
-    from ssm_cli.cli import past  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask, past  # noqa: PLC0415 - not needed for help
 
-    door = shlex.join(["--data", str(data), *_options("--tree", tree)])
-    return past.look_in(env, data, tree, msgspec.structs.replace(command, door=door))
+    door = shlex.join(["--data", str(data), *_options("--tree", where.tree)])
+    command, looking = msgspec.structs.replace(command, door=door), past.Looking(data, alone=True)
+    return ask.ask(env, past.opened(env, data, where.tree), [command], looking.look)
 
 
-def _ask(env: Environment, selected: Selected, command: Command, data: Path | None) -> int:
+def _ask(env: Environment, where: Where, command: Command, data: Path | None) -> int:
     """Ask the selected tree, or the past in `data`."""
     if data is not None:
-        return _look(env, data, selected, command)
-    where = Where(*selected)
+        return _look(env, data, where, command)
     if command.arguments.get(VERBS[command.verb].of_file):
         if where != Where():
             raise CommandError("the tree is named by its file; leave out --tree, --url and --name")
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
+        from ssm_cli.commands.futures import ask_future  # noqa: PLC0415 - much, for few verbs
 
-        return ask.ask_of_file(env, command)
+        return ask.ask(env, None, [command], ask_future)
     if where.tree is not None:
         command = msgspec.structs.replace(command, door=shlex.join(["--tree", where.tree]))
-        return _session(env, _node(where.tree, env)).run(_once(command))
+        return _session(env, where.tree).run(_once(command))
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
@@ -301,24 +278,25 @@ def _inputs(
     """Yield one command for each input; `-` stands for the lines of standard input."""
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
-        return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
+        return _session(env, where.tree).run(_given(env, [*head, worker], inputs))
     from ssm_cli.cli import ask, pipeline  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
     if ask.is_pattern(worker):
         return ask.ask_many(env, node, head, worker, inputs)
     if inputs == ["-"] and head[0] == "call" and request_id is None:
-        return pipeline.pipeline(env, node, [*head, worker])
+        return pipeline.Pipelined(env, node, [*head, worker]).run()
     node.calls.use_keys(request_id)
     lines = pipeline.Lines(env) if "-" in inputs else None
+    return ask.ask(env, node, _each([*head, worker], inputs, lines))
+
+
+def _each(head: list[str], inputs: list[str], lines: Lines | None) -> Iterator[Command]:
     for given in inputs:
-        if given != "-" or lines is None:
-            code = ask.ask(env, node, [parse_words([*head, worker, given], ())])
+        if given == "-" and lines is not None:
+            yield from (lines.command(head, line) for line in lines)
         else:
-            code = ask.ask(env, node, (lines.command([*head, worker], line) for line in lines))
-        if code:
-            return code
-    return 0
+            yield parse_words([*head, given], ())
 
 
 def _whole_cluster(*but: str, **others: object) -> None:
@@ -353,18 +331,19 @@ async def _given(
             yield parse_words([*head, given], ())
 
 
-def _node(tree: str, env: Environment, *, remember: bool = False) -> Node:
-    from ssm_cli.cli.run import REMEMBERED, node_of  # noqa: PLC0415 - only with a tree
-
-    return node_of(tree, env, history=REMEMBERED if remember else 0)
-
-
 def _session(
-    env: Environment, node: Node, output: str | None = None, *, keep_going: bool = False
+    env: Environment,
+    tree: str,
+    output: str | None = None,
+    *,
+    remember: bool = False,
+    keep_going: bool = False,
 ) -> Session:
-    """Return a session that starts the tree, runs commands and stops it, without reports."""
-    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
+    """Return a session that starts a tree, runs commands and stops it, without reports."""
+    from ssm_cli.cli.data.place import REMEMBERED  # noqa: PLC0415 - as above
+    from ssm_cli.cli.opening import node_of  # noqa: PLC0415 - only with a tree
+    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
-    printer = Printer(env, output or "text")
+    node, printer = node_of(tree, env, REMEMBERED * remember), Printer(env, output or "text")
     return Session(node, printer, reports=False, keep_going=keep_going, log="")

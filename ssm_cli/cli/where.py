@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, TREE_OUTPUT, Option
+from ssm_cli.cli.environment import Environment
+from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, Option
+from ssm_cli.commands.verbs import TREE_OUTPUT
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
-    from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
 
-Tree = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="start this tree here, then stop it")
-]
-Url = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="the tree at http://HOST:PORT, unix:PATH")
-]
+
+def option(metavar: str, help_text: str, *spellings: str, **more: Any) -> Any:
+    """Return an option with a value, spelled as its parameter if nothing else is said."""
+    return typer.Option(*spellings, metavar=metavar, help=help_text, **more)
 
 
+def flag(help_text: str, *spellings: str) -> Any:
+    """Return an option without a value."""
+    return typer.Option(*spellings, help=help_text)
+
+
+def grouped(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command as typer takes it.
+
+    A parameter that is the `Environment` becomes the context that has it, and one that is another
+    dataclass its fields, which are options.
+    """
+    taken = inspect.signature(command, eval_str=True)
+    kinds = {one.name: one.annotation for one in taken.parameters.values()}
+    env = [name for name, kind in kinds.items() if kind is Environment]
+    groups: dict[str, Any] = {
+        name: kind for name, kind in kinds.items() if is_dataclass(kind) and name not in env
+    }
+    flat: list[inspect.Parameter] = []
+    for one in taken.parameters.values():
+        if one.name in env:
+            flat.append(one.replace(annotation=typer.Context))
+            continue
+        kind = groups.get(one.name)
+        hints = get_type_hints(kind, include_extras=True) if kind else {}
+        flat += [
+            one.replace(name=field.name, annotation=hints[field.name], default=field.default)
+            for field in fields(kind)
+        ] if kind else [one]  # fmt: skip
+
+    @wraps(command)
+    def made(**given: Any) -> int:
+        of_groups = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        found = {name: given.pop(name).obj for name in env}
+        return command(**found, **given, **of_groups)
+
+    made.__annotations__ = {}  # they stand in the signature
+    made.__signature__ = taken.replace(parameters=flat)  # type: ignore[attr-defined]  # what typer reads
+    return made
+
+
+Tree = Annotated[str | None, option("FILE", "start this tree here, then stop it", "--tree")]
+Url = Annotated[str | None, option("URL", "the tree at http://HOST:PORT, unix:PATH", "--url")]
 Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="ask the journal there, or a saved past; no tree"),
+    Path | None, option("DIR", "ask the journal there, or a saved past; no tree", "--data")
 ]
 
 
@@ -38,17 +83,15 @@ def not_empty(given: str | None) -> str | None:
     return given
 
 
-def as_typer(option: Option) -> Any:
+def as_typer(row: Option) -> Any:
     """Return an option of the table of verbs as typer has it; another value is wrong usage."""
 
     def chosen(given: str | None) -> str | None:
-        if given is not None and option.choices and given not in option.choices:
-            raise typer.BadParameter(f"takes one of {', '.join(option.choices)}, not `{given}`")
+        if given is not None and row.choices and given not in row.choices:
+            raise typer.BadParameter(f"takes one of {', '.join(row.choices)}, not `{given}`")
         return given
 
-    return typer.Option(
-        *option.spellings, metavar=option.metavar, help=option.help, callback=chosen
-    )
+    return option(row.metavar, row.help, *row.spellings, callback=chosen)
 
 
 def seconds_option(help_text: str, *, endless: bool = False) -> Any:
@@ -63,7 +106,7 @@ def seconds_option(help_text: str, *, endless: bool = False) -> Any:
             raise typer.BadParameter(f"takes {bounds}, not `{given:g}`")
         return given
 
-    return typer.Option(metavar="SECONDS", help=help_text, callback=checked)
+    return option("SECONDS", help_text, callback=checked)
 
 
 Output = Annotated[str | None, as_typer(OUTPUT)]
@@ -72,28 +115,7 @@ Into = Annotated[str | None, as_typer(INTO)]
 TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
 STDIN = "<stdin>"  # what complaints call standard input
-
-
-@dataclass(frozen=True)
-class Where:
-    """A tree: started here from a file, or running, by URL or by name."""
-
-    tree: str | None = None
-    url: str | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.tree is not None and (self.url is not None or self.name is not None):
-            raise CommandError("--tree starts a tree here; leave out --url and --name")
-
-    def connect(self, env: Environment) -> HttpNode:
-        """Connect to the selected running tree. Raises `NoTree`."""
-        from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
-
-        node = find(env.environ, self.url, self.name, lambda line: say(env, line))
-        node.connection.notice = partial(say, env)
-        env.at_end.callback(node.connection.close)
-        return node
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 
 
 def name_of(script: str) -> str:
@@ -140,13 +162,29 @@ def _environ(ctx: typer.Context) -> dict[str, str]:
 
 Name = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="the running tree NAME",
-        autocompletion=trees,
-        callback=not_empty,
-    ),
+    option("NAME", "the running tree NAME", "--name", autocompletion=trees, callback=not_empty),
 ]
 Worker = Annotated[str, typer.Argument(metavar="WORKER", autocompletion=workers)]
 Words = Annotated[list[str] | None, typer.Argument(metavar="...", autocompletion=workers)]
+
+
+@dataclass(frozen=True)
+class Where:
+    """The options that say which tree: started here from a file, or running, by URL or by name."""
+
+    tree: Tree = None
+    url: Url = None
+    name: Name = None
+
+    def __post_init__(self) -> None:
+        if self.tree is not None and (self.url is not None or self.name is not None):
+            raise CommandError("--tree starts a tree here; leave out --url and --name")
+
+    def connect(self, env: Environment) -> HttpNode:
+        """Connect to the selected running tree. Raises `NoTree`."""
+        from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
+
+        node = find(env.environ, self.url, self.name, lambda line: say(env, line))
+        node.connection.notice = partial(say, env)
+        env.at_end.callback(node.connection.close)
+        return node

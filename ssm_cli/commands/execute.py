@@ -59,7 +59,6 @@ class ValueCaller(Protocol):
 def execute(
     command: Command,
     api: NodeApi,
-    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
     log: str = LOG,
 ) -> Result:
@@ -68,7 +67,6 @@ def execute(
     Args:
         command: from `parse_line` or `parse_words`.
         api: the tree to ask.
-        timeout_s: seconds that a call waits, unless the command says otherwise.
         clock: monotonic seconds, for the duration of a call.
         log: how reports are asked for at the door where the result is read; "" if they cannot be.
 
@@ -78,7 +76,7 @@ def execute(
     if command.verb != "call":
         result, api, there = _begun(command, api)
         return result if there is api else noted(result, fork_settled(command, api, there))
-    worker, data, wait_s = _call_of(command, timeout_s)
+    worker, data, wait_s = _call_of(command, DEFAULT_TIMEOUT_S)
     begun, there = clock(), api
     try:
         there = standing(command, api)
@@ -140,27 +138,25 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
             answer.take((output, output))
     except SsmError as error:
         if answer.result is None:
-            answer.refuse(error)
+            answer.take(error, arrived=False)
     finally:
         answer.forget()
     assert answer.result is not None
     return answer.result
 
 
-async def result_of(
-    command: Command, asked: Awaitable[bytes], log: str, clock: Clock = time.perf_counter
-) -> Result:
+async def result_of(command: Command, asked: Awaitable[bytes], log: str) -> Result:
     """Wait for the output of a call that no tree carries here; return its result.
 
     Every `SsmError` becomes a result with `error` set; nothing else is caught.
     """
-    begun = clock()
+    begun = time.perf_counter()
     try:
         output = await asked
     except SsmError as error:
-        return _failed(command, error, (clock() - begun) * 1000, log, 0)
+        return _failed(command, error, (time.perf_counter() - begun) * 1000, log, 0)
     shown = _shown(output)
-    return _reply(command, shown, shown, shown, (clock() - begun) * 1000)
+    return _reply(command, shown, shown, shown, (time.perf_counter() - begun) * 1000)
 
 
 async def _call_in_fork(
@@ -216,25 +212,17 @@ class _Answer:
         """Show nothing that comes from now on: nobody waits any more."""
         self._show = None
 
-    def take(self, answer: tuple[bytes, object] | SsmError) -> None:
-        """The outcome is there."""
+    def take(self, answer: tuple[bytes, object] | SsmError, *, arrived: bool = True) -> None:
+        """The outcome is there; or none, as the call did not arrive, or nobody waits any more."""
         ms = (self._clock() - self._begun) * 1000
         if isinstance(answer, SsmError):
-            self.result = _failed(
-                self._command, answer, ms, self._log, answered_by(self.api, self._command)
-            )
+            number = answered_by(self.api, self._command) if arrived else 0
+            self.result = _failed(self._command, answer, ms, self._log, number)
         else:
             self.result = _replied(self._command, self.api, *answer, ms)
-        if is_in_fork(self._command) and isinstance(self.api, SettledThere):
+        if arrived and is_in_fork(self._command) and isinstance(self.api, SettledThere):
             self.note = self.api.stopped()
         self.result = noted(self.result, self.note)
-        if self._show is not None:
-            self._show(self.result)
-
-    def refuse(self, error: SsmError) -> None:
-        """There is no outcome: the call did not get to its worker, or nobody waits any more."""
-        ms = (self._clock() - self._begun) * 1000
-        self.result = _failed(self._command, error, ms, self._log, 0)
         if self._show is not None:
             self._show(self.result)
 
@@ -254,7 +242,7 @@ def _begun(command: Command, api: NodeApi) -> tuple[Result, NodeApi, NodeApi]:
         with asking(there, command.place or "prompt"):
             return handle(command, there), api, there
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place), api, there
+        return refused(error, command), api, there
 
 
 async def _execute_later(
@@ -268,7 +256,7 @@ async def _execute_later(
         ask = ask_beside if command.verb in FUTURES else ahandle_past
         return await ask(*reaching(command, api), note)
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place)
+        return refused(error, command)
 
 
 @contextmanager
@@ -351,7 +339,7 @@ def _reply(
 def _failed(command: Command, error: SsmError, ms: float, log: str, number: int) -> Result:
     """A call with another outcome than `replied`."""
     if not isinstance(error, CallError):
-        return refused(error, "call", command.output, command.place)
+        return refused(error, command)
     worker, given, place = *_asked(command), command.place
     record = records.failed_reply_record(worker, given, error, ms, place, number=number)
     line = text.brief(_failure_line(worker, given, error, log), 4000)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.past_verbs import TEST_FILE
+from ssm_cli.commands.past_verbs import FORCE, TEST_FILE
 from ssm_cli.commands.routes import Query, acts, flag
-from ssm_cli.commands.verb import AT, FORCE, OUTPUT, Option, Parameter, Verb
+from ssm_cli.commands.verb import AT, OUTPUT, Option, Parameter, Verb
 
 _FUTURES = "/v1/futures"
 _FORM = Option(

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from shlex import quote
-from typing import Any
 
-from ssm_cli.commands.later import AsksLater
 from ssm_cli.commands.parse import Command
-from ssm_cli.commands.past import Data
+from ssm_cli.commands.past import Data, ask_later, asked_past
 from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief, brief_table
-from ssm_cli.commands.verbs import VERBS
-from ssm_cli.commands.writing import TEST, need_room, target_of, write_test
-from ssm_cli.errors import CommandError, counted
+from ssm_cli.commands.writing import made_page, made_ready, target_of, write_test
+from ssm_cli.errors import CommandError, counted, some_names
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.history.page import PageData, page
-from ssm_cli.history.saved.keeping import installed
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.simulation.asking import chaos_in, check_policy_in
 from ssm_cli.simulation.beside import Tell, WorkBeside, untold
 from ssm_cli.simulation.starting import tree_name
-from ssm_cli.simulation.told import some_names
 from ssm_cli.spec.load import load_tree
 
 MOST_IN_SQUARE = 20  # workers whose matrix is shown as one
@@ -36,72 +27,42 @@ NAME_COLUMNS = 30
 
 def ask_future(command: Command, api: NodeApi | None) -> Result:
     """Carry out `chaos`, `check-policy` or `fuzz`; `api` is None where TREE is asked for."""
-    file, given = asked(command)
-    if file is not None:
-        found = of_file(command, file, given)
-    else:
-        assert api is not None, "a tree is asked where no file is named"
-        found = api.perform(effect_of(command), at=command.at, **given)
-    return shown_as(command, found, file)
+    command = made_ready(command)
+    if "tree" in command.arguments:
+        return shown_as(command, of_file(command))
+    assert api is not None, "a tree is asked where no file is named"
+    effect, given = asked_past(command)
+    return shown_as(command, api.perform(effect, **given))
 
 
 async def ask_beside(
     command: Command, api: NodeApi, note: Callable[[str], None] | None = None
 ) -> Result:
-    """`ask_future` for asyncio: the tree, and all other tasks, go on meanwhile.
-
-    Cancelling it ends what was begun. `note` is told how far that is, some times a second, where
-    it goes on beside this process.
-    """
-    file, given = asked(command)
-    if file is not None:
-        found = await WorkBeside().do(command.verb, partial(of_file, command, file, given), note)
-    elif isinstance(api, AsksLater):
-        found = await api.aperform(effect_of(command), at=command.at, **given)
+    """`ask_future` for asyncio, as `ask_later`; of a file it is made beside this process, too."""
+    command = made_ready(command)
+    if "tree" in command.arguments:
+        found = await WorkBeside().do(command.verb, partial(of_file, command), note)
     else:
-        found = await api.perform("beside", effect_of(command), note=note, at=command.at, **given)
-    return shown_as(command, found, file)
+        found = await ask_later(command, api, note)
+    return shown_as(command, found)
 
 
-def asked(command: Command) -> tuple[str | None, dict[str, Any]]:
-    """Return the file that is asked about, None for a tree that runs; and what the options say."""
-    verb, output = VERBS[command.verb], target_of(command)
-    given: dict[str, Any] = dict(command.arguments)
-    if verb.name == "fuzz" and output:
-        need_room(command, output, TEST)
-        given["beside"] = str(Path(output).expanduser().resolve().parent)
-    if verb.name == "chaos" and output == "html":
-        given["page"] = "yes"
-    given.pop("force", None)
-    file = given.pop("tree", None)
-    if file is not None:
-        return file, given
-    assert verb.route is not None, "it has one"
-    names = [query.name for query in verb.route.query]
-    return None, {name: given[name] for name in names if given.get(name) is not None}
-
-
-def effect_of(command: Command) -> str:
-    """Return the effect that a tree carries out for a command."""
-    route = VERBS[command.verb].route
-    assert route is not None, "it has one"
-    return route.effect
-
-
-def shown_as(command: Command, found: Data, file: str | None) -> Result:
+def shown_as(command: Command, found: Data) -> Result:
     """Return what was found as it is shown; of a tree that runs elsewhere with the door to it."""
-    if command.door and file is None:
+    if command.door and "tree" not in command.arguments:
         found = {**found, "replay": f"ssm {found['replay']} {command.door}"}
     return SHOWN_AS[command.verb](command, found)
 
 
-def of_file(command: Command, file: str, given: dict[str, Any], tell: Tell = untold) -> Data:
+def of_file(command: Command, tell: Tell = untold) -> Data:
     """Ask about the tree of a file, in this process.
 
     Raises:
         CommandError: a place in time is named, too.
         TreeFileError: it is none; with every complaint.
     """
+    given: Data = {**command.arguments}
+    file = given.pop("tree")
     if command.at:
         raise CommandError(f"`{file}` has no past; leave out --at, or ask a tree that runs")
     spec, name = load_tree(file), tree_name(file)
@@ -115,12 +76,7 @@ def of_file(command: Command, file: str, given: dict[str, Any], tell: Tell = unt
 def _chaos(command: Command, found: Data) -> Result:
     pictured = found.pop("page", None)
     if pictured is not None:
-        said = f"{found['tree']}: {found['replay']}"
-        made = PageData(
-            name=said, at=instant(time.time()), ssm=installed(),
-            python=platform.python_version(), **pictured,
-        )  # fmt: skip
-        lines = page(made).split("\n")
+        lines = made_page(f"{found['tree']}: {found['replay']}", **pictured).split("\n")
     else:
         lines = _chaos_lines(found)
     down = ExitCode.NOT_RUNNING if found["said"] else ExitCode.USAGE

@@ -20,7 +20,7 @@ from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError, NoProc, SsmError, SupervisorError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
-from ssm_cli.runtime.views import NodeView, Report
+from ssm_cli.runtime.views import NodeView
 
 
 def _state(command: Command, api: NodeApi) -> Result:
@@ -51,15 +51,9 @@ def _tree(command: Command, api: NodeApi) -> Result:
 
 def _log(command: Command, api: NodeApi) -> Result:
     reports = api.reports(last=command.last)
-    lines = tuple(f"{report_line(r)}{in_record(r)}" for r in reports)
-    return made_result(
-        "log", lines, [records.report_record(report) for report in reports], command.output
-    )
-
-
-def in_record(report: Report) -> str:
-    """Return how a line tells the record in which something happened; "" where none is known."""
-    return f"  (record {report.record})" if report.record else ""
+    told = [(report_line(one), f"  (record {one.record})" * bool(one.record)) for one in reports]
+    made = [records.report_record(report) for report in reports]
+    return made_result("log", tuple(map("".join, told)), made, command.output)
 
 
 def _crash(command: Command, api: NodeApi) -> Result:
@@ -96,8 +90,8 @@ def _status(command: Command, api: NodeApi) -> Result:
     return answered(command, value, (*lines, *events))
 
 
-def _child(command: Command, name: str | None) -> Result:
-    """The name of a started child; None where its init answered ignore."""
+def child_result(command: Command, name: str | None) -> Result:
+    """Return the name of a started child; None where its init answered ignore."""
     record = records.done_record(command.verb, command.arguments) | {"child": name}
     line = "ignored" if name is None else name
     return made_result(command.verb, (line,), (record,), command.output, value=name)
@@ -210,7 +204,7 @@ def _by_row(command: Command, api: NodeApi) -> Result:
         case "Done":
             return done(command)
         case "Child":
-            return _child(command, value)
+            return child_result(command, value)
         case _:
             data = msgspec.to_builtins(value)
             return answered(command, data, pairs(data))

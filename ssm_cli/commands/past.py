@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ssm_cli.commands.future_verbs import FUTURES
+from ssm_cli.commands.later import BESIDE, READING, AsksLater
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.records import VERSION, json_line
 from ssm_cli.commands.results import Result
@@ -15,7 +17,7 @@ from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
 from ssm_cli.commands.verb import at_least_one
 from ssm_cli.commands.verbs import VERB_OF, VERBS
-from ssm_cli.commands.writing import PAST, need_room, target_of, write_test
+from ssm_cli.commands.writing import target_of, write_test
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
 from ssm_cli.history.saved.file import write_past
@@ -40,18 +42,35 @@ def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
 
 
 def asked_past(command: Command) -> tuple[str, Data]:
-    """Return the effect that a verb of the past asks for, and what it is given."""
+    """Return the effect that a verb of the past or of futures asks for, and what it is given."""
     verb = VERBS[command.verb]
     if verb.route is None:
         return "go", {"where": "now"}
     given: Data = {"last": command.last, **command.arguments}
     if "code" in given:  # a file of where one stands, not of where the tree runs
         given["code"] = str(Path(given["code"]).resolve())
-    if verb.name == "save":
-        need_room(command, command.arguments["file"], PAST)
-    wanted = {query.name for query in verb.route.query}
-    asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
+    if "by" in given:
+        given["by"] = at_least_one(verb.name, "records", given["by"])
+    names = [query.name for query in verb.route.query]
+    asked = {name: given[name] for name in names if given.get(name) is not None}
     return verb.route.effect, {"at": command.at, **asked}
+
+
+async def ask_later(command: Command, api: NodeApi, note: Callable[[str], None] | None) -> Data:
+    """Ask the past, or possible futures, for what may take long; cancelling it ends that.
+
+    The tree and all other tasks go on. `note` is told how far some is.
+    """
+    effect, given = asked_past(command)
+    found: Data
+    if isinstance(api, AsksLater):
+        found = await api.aperform(effect, **given)
+    elif command.verb in BESIDE or command.verb in FUTURES:
+        found = await api.perform("beside", effect, note=note, **given)
+    else:
+        way = "soon" if command.verb in READING else "in_turns"
+        found = await api.perform(way, effect, **given)
+    return found
 
 
 def show_past(command: Command, found: Data, shown_by: Show) -> Result:
@@ -113,13 +132,6 @@ def _kept(found: Data, file: str) -> Data:
     return {"file": str(path), **found}
 
 
-def _value(verb: str, name: str, word: Any) -> Any:
-    """Return an argument as the effect takes it: a number for N, else the word."""
-    if name != "by" or word is None:
-        return word
-    return at_least_one(verb, "records", word)
-
-
 # --- records ----------------------------------------------------------------------------------
 
 
@@ -158,13 +170,14 @@ def what(record: Data) -> str:
 def changes_text(changes: Iterable[Data]) -> str:
     """Return changes on one line; of many the first two, and how many more there are."""
     found = list(changes)
-    told = [f"{_path(one)} {_values(one)}" for one in found[:CHANGES_ON_A_LINE]]
+    told = [change_text(one) for one in found[:CHANGES_ON_A_LINE]]
     more = len(found) - CHANGES_ON_A_LINE
     return ", ".join([*told, *([f"{more} more"] if more > 0 else [])])
 
 
-def _path(change: Data) -> str:
-    return brief(change["path"], INPUT_CHARACTERS) or "state"
+def change_text(change: Data) -> str:
+    """Return a change on one line: its path, what was there, and what is there now."""
+    return f"{brief(change['path'], INPUT_CHARACTERS) or 'state'} {_values(change)}"
 
 
 def _values(change: Data, columns: int = 0) -> str:

@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from ssm_cli.commands.routes import ADMIN, LAST, LATER_S, OF, PAST, Query, Route, acts, flag, tells
-from ssm_cli.commands.verb import (
-    AT,
-    FORCE,
-    INTO,
-    LOOKING,
-    ONLY_LAST,
-    OUTPUT,
-    Option,
-    Parameter,
-    Verb,
-)
+from ssm_cli.commands.verb import AT, INTO, LOOKING, ONLY_LAST, OUTPUT, Option, Parameter, Verb
 
 _WORKER = Parameter("worker", "worker")
 _ANY_WORKER = Parameter("worker", "worker", required=False)
@@ -34,6 +24,7 @@ _STEP = (
     flag("crash", "`yes`: to the moment before the next crash"),
 )
 _CODE = Option("code", ("--code",), "FILE", "the other code")
+FORCE = Option("force", ("--force",), "", "write over any file that is there", kind="flag")
 TEST_FILE = Option("output", ("-o", "--output"), "FILE|FORMAT", "write it there; or text, json")
 
 _OF_PAST: tuple[Verb, ...] = (

@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.parse import Command
-from ssm_cli.commands.past import Data, Shown, ask_past, record_line
+from ssm_cli.commands.past import Data, Shown, ask_past, change_text, record_line
 from ssm_cli.commands.records import VERSION
 from ssm_cli.commands.results import Question, Result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.verb import at_least_one
 from ssm_cli.errors import CommandError, counted
-from ssm_cli.history.changes import recorded, shown_values
 from ssm_cli.runtime.api import NodeApi
 
 KINDS = {
@@ -48,10 +47,7 @@ def compared_lines(found: Data) -> list[str]:
         lines.append(f"not stepped, as there is no code for them: {brief(', '.join(others), 200)}")
     for first in found["firsts"]:
         lines += [f"first with {ONE[first['kind']]}: {record_line(first['record']).strip()}"]
-        lines += [
-            f"  {brief(c['path'], 60) or 'state'} {shown_values(recorded(c), 40, 0)}"
-            for c in first.get("changes", ())
-        ]
+        lines += [f"  {change_text(change)}" for change in first.get("changes", ())]
         if "error" in first:
             lines.append(f"  now {first['error']['type']}: {brief(first['error']['message'], 200)}")
         if "output" in first:
@@ -167,6 +163,10 @@ def _question(command: Command, found: Any) -> Question | None:
         return None
     if found["done"] or not (found["differs"] or found["stale"]):
         return None
-    wanted = {**command.arguments, "sure": "yes", "plan": found["plan"]}
-    then = msgspec.structs.replace(command, arguments=wanted)
-    return Question(f"{command.verb} {named_workers(found)} all the same", then)
+    return question_of(command, f"{command.verb} {named_workers(found)} all the same", found)
+
+
+def question_of(command: Command, text: str, found: Data) -> Question:
+    """Return the question whether to go on with the plan that was found, and the command for it."""
+    agreed = {**command.arguments, "sure": "yes", "plan": found["plan"]}
+    return Question(text, msgspec.structs.replace(command, arguments=agreed))

@@ -54,24 +54,24 @@ class Result(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, lines=lines, exit_code=ExitCode.DONE, question=None)
 
 
-def refused(
-    error: SsmError, kind: str = "error", output: str | None = None, place: str = ""
-) -> Result:
-    """The result of a line that is no command, or of a command that failed.
-
-    `place` is where the command was written, as in `Command`.
+def refused(error: SsmError, command: Command | None = None, place: str = "") -> Result:
+    """The result of a command that failed, or of a line that is none, at a `place`.
 
     >>> refused(CommandError("`cal` is no command", column=1)).exit_code.name
     'USAGE'
     """
-    record = records.error_record(error, place)
+    if command is None:
+        command = Command("error", place=place)
+    record, place = records.error_record(error, command.place), command.place
     line = text.brief(message_of(error), 4000)
     if isinstance(error, CommandError):
         place = place or error.place
         line = f"column {error.column}: {line}" if error.column else line
     line = f"{place}: {line}" if place else line
     lines = (line, *(f"  {shown}" for shown in error.excerpt))
-    return made_result(kind, lines, (record,), output, exit_code=exit_code_of(error), error=True)
+    return made_result(
+        command.verb, lines, (record,), command.output, exit_code=exit_code_of(error), error=True
+    )
 
 
 def made_result(

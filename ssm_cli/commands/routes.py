@@ -89,9 +89,7 @@ READ, CALL, APPLY, ADMIN = Role.READ, Role.CALL, Role.APPLY, Role.ADMIN
 NOBODY = Role.NOBODY
 WORKERS = "/v1/workers/{name}"
 NODES = "/v1/nodes/{name}"
-SUPERVISORS = "/v1/supervisors/{name}"
 GROUPS = "/v1/groups"
-CHILD = f"{SUPERVISORS}/children/{{child}}"
 PAST = "/v1/history"
 PLACE = Query("at", "string", "the place in time: a record, `crash`, a time, a fork; default now")
 NOW_ONLY = frozenset({"reports", "metrics", "live", "ready", "openapi", "info"})
@@ -103,10 +101,8 @@ HERE_ONLY = frozenset({
 """The effects that are about this tree alone, or whose worker is named whole."""
 NAMED_WHOLE = frozenset({"call", "cast"})
 """Those whose worker is: what is for `kv` in `billing` is for `billing.kv` of this tree."""
-SYS = (404, 409, 500)
 SUP = (404, 409, 500, 503, 504)
 MOST_INTEGER = 2**53 - 1  # of a query, and of an argument: what JSON of any peer carries
-TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
 LAST = Query("last", "integer", "only the last so many")
 AFTER = Query("after", "integer", "only reports with a greater `seq`")
 FIRST = Query("first", "integer", "so many of the first children; default 20", default=20)

@@ -1,42 +1,91 @@
-"""How the answers of scratch verbs are shown: forks, replays, shrinking; the page of a history."""
+"""How the answers of scratch verbs are shown: forks, breaks, replays, shrinking; pages."""
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ssm_cli.commands.breaks import BREAKS_SHOWN, inputs, left
-from ssm_cli.commands.later import BESIDE, READING, AsksLater
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import (
     SHOWN,
     Data,
     Shown,
+    ask_later,
     ask_past,
-    asked_past,
     record_line,
     show_in_turns,
 )
-from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
-from ssm_cli.commands.reload import compared_lines, handle_reload
-from ssm_cli.commands.results import Question, Result, done
+from ssm_cli.commands.records import VERSION, report_record, tree_record
+from ssm_cli.commands.reload import compared_lines, handle_reload, question_of
+from ssm_cli.commands.results import Result, done
 from ssm_cli.commands.text import brief
-from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
-from ssm_cli.errors import CommandError, counted, is_number
+from ssm_cli.commands.writing import made_page, made_ready, write_file
+from ssm_cli.errors import counted, is_number
 from ssm_cli.history.changes import recorded, shown
-from ssm_cli.history.page import PageData, numbered_reports, page
-from ssm_cli.history.saved.keeping import installed
+from ssm_cli.history.page import numbered_reports
 from ssm_cli.history.turns import in_turns
 from ssm_cli.runtime.api import NodeApi
 
 MOST_RECORDS = 100_000  # in the page of a history
 MOST_REPORTS = 10_000
+
+
+def times(count: int) -> str:
+    """Return how often in words.
+
+    >>> times(1), times(2)
+    ('once', '2 times')
+    """
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def inputs(count: int) -> str:
+    """Return how many inputs wait, in words.
+
+    >>> inputs(1), inputs(2)
+    ('1 input waits', '2 inputs wait')
+    """
+    return "1 input waits" if count == 1 else f"{count:,} inputs wait"
+
+
+def _break(found: Data) -> Shown:
+    who = brief(found["worker"], 40)
+    line = f"break {found['break']}: {who} is held before a state with {brief(found['when'], 200)}"
+    return [line], [{"v": VERSION, "type": "break", **found}]
+
+
+def _breaks(found: Data) -> Shown:
+    lines = []
+    for one in found["breaks"]:
+        hits = f"   held {times(one['hits'])}" if one["hits"] else ""
+        lines.append(f"{one['break']:>4}  {brief(one['worker'], 40)}  {brief(one['when'])}{hits}")
+        lines += [f"      {brief(why, 400)}" for why in (one.get("trouble"), *one["never"]) if why]
+    for one in found["held"]:
+        waits = f", {inputs(one['waiting'])} behind it" if one["waiting"] else ""
+        what = f"{brief(one['input'], 200)}  {brief(one['changed'], 200)}".rstrip()
+        lines.append(f"held  {brief(one['worker'], 40)}  {what}")
+        lines.append(f"      at break {one['break']} for {one['held_s']:.1f} s{waits}")
+    return lines or ["no breaks"], [{"v": VERSION, "type": "breaks", **found}]
+
+
+def _unbreak(found: Data) -> Shown:
+    gone = ", ".join(map(str, found["gone"]))
+    lines = [f"taken away: {gone}" if gone else "there was none"]
+    return lines, [{"v": VERSION, "type": "unbreak", **found}]
+
+
+def _continue(found: Data) -> Shown:
+    return [f"{brief(found['worker'], 40)} goes on"], [{"v": VERSION, "type": "continue", **found}]
+
+
+def left(found: Data, verb: str) -> Shown:
+    """Return how an input that was held is told to be dropped, or to be another one."""
+    who, what = brief(found["worker"], 40), brief(found["input"], 200)
+    line = f"{who} goes on without {what}" if verb == "drop" else f"{who} goes on with {what}"
+    return [line], [{"v": VERSION, "type": verb, **found}]
 
 
 def _fork(found: Data) -> Shown:
@@ -137,27 +186,13 @@ def _shrink(found: Data) -> Shown:
 SCRATCH_SHOWN: dict[str, Callable[[Data], Shown]] = {
     "fork": _fork, "forks": _forks, "drop": _drop, "without": _again, "edit": _again,
     "advance": _advance, "adopt": _adopt, "replay": _replay, "shrink": _shrink,
+    "break": _break, "breaks": _breaks, "unbreak": _unbreak, "continue": _continue,
 }  # fmt: skip
-
-
-def write_report(command: Command, api: NodeApi) -> Result:
-    """Write the page of what a tree remembers to a file."""
-    need_room(command, target_of(command, "file"), PAGE)
-    return written_report(command, made_report(command, api))
-
-
-async def awrite_report(
-    command: Command, api: NodeApi, note: Callable[[str], None] | None
-) -> Result:
-    """`write_report` for asyncio; the page is made in a process of its own."""
-    need_room(command, target_of(command, "file"), PAGE)
-    work = partial(made_report, command, api)
-    return written_report(command, await api.perform("beside", "report", note=note, work=work))
 
 
 def written_report(command: Command, made: tuple[str, int]) -> Result:
     """Write a page to the file of the command; say of how many records it is."""
-    name = target_of(command, "file")
+    name = command.arguments["file"]
     write_file(name, made[0])
     return done(command, f"{counted(made[1], 'record')} in {name}")
 
@@ -167,49 +202,40 @@ def made_report(command: Command, api: NodeApi) -> tuple[str, int]:
     at: dict[str, Any] = {"at": command.at} if command.at else {}
     found = api.perform("history", last=MOST_RECORDS, **at)
     records = [record for record in found["records"] if record["how"] not in ("start", "exit")]
-    data = PageData(
-        name=api.name, at=instant(time.time()), ssm=installed(),
-        python=platform.python_version(), tree=tree_record(api.tree()), records=records,
+    made = made_page(
+        api.name, tree=tree_record(api.tree()), records=records,
         reports=numbered_reports(map(report_record, api.reports(0, MOST_REPORTS))),
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
-    return page(data), len(records)
+    return made, len(records)
 
 
-SHOWN_BY = SHOWN | SCRATCH_SHOWN | BREAKS_SHOWN
+SHOWN_BY = SHOWN | SCRATCH_SHOWN
 
 
 def handle_past(command: Command, api: NodeApi) -> Result:
     """Carry out a verb of the past."""
+    command = made_ready(command)
     match command.verb:
         case "reload" | "rollback" | "shadow" | "promote":
             return handle_reload(command, api)
         case "adopt":
             return ask_to_adopt(command, api)
         case "report":
-            return write_report(command, api)
+            return written_report(command, made_report(command, api))
         case _:
-            return ask_past(made_ready(command), api, SHOWN_BY)
+            return ask_past(command, api, SHOWN_BY)
 
 
 async def ahandle_past(
     command: Command, api: NodeApi, note: Callable[[str], None] | None = None
 ) -> Result:
-    """`handle_past` for asyncio, of what may take long: the tree and all other tasks go on.
-
-    Cancelling it ends what was begun.
-    """
+    """`handle_past` for asyncio, of what may take long; as `ask_later`."""
+    command = made_ready(command)
     if command.verb == "report":
-        return await awrite_report(command, api, note)
-    effect, given = asked_past(made_ready(command))
-    if isinstance(api, AsksLater):
-        found = await api.aperform(effect, **given)
-    elif command.verb in BESIDE:
-        found = await api.perform("beside", effect, note=note, **given)
-    elif command.verb in READING:
-        found = await api.perform("soon", effect, **given)
-    else:
-        found = await api.perform("in_turns", effect, **given)
+        work = partial(made_report, command, api)
+        return written_report(command, await api.perform("beside", "report", note=note, work=work))
+    found = await ask_later(command, api, note)
     result: Result = await in_turns(show_in_turns(command, found, SHOWN_BY))
     return result
 
@@ -220,22 +246,5 @@ def ask_to_adopt(command: Command, api: NodeApi) -> Result:
     found: Any = result.value
     if found["adopted"] or not found["changes"]:
         return result
-    agreed = {**command.arguments, "sure": "yes", "plan": found["plan"]}
-    then = msgspec.structs.replace(command, arguments=agreed)
-    return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
-
-
-def made_ready(command: Command) -> Command:
-    """Return a command that may write a test with the folder that this is for, once it has room."""
-    file = target_of(command) if command.verb == "shrink" else ""
-    if not file:
-        return command
-    told_only = "--every" if command.arguments.get("every") else "gave_up"
-    if told_only in ("--every", command.arguments.get("record")):
-        raise CommandError(
-            f"`shrink {told_only}` writes no test: its inputs are those of many workers; leave out "
-            f"`-o {file}`, or redirect what it prints: `> FILE`"
-        )
-    need_room(command, file, TEST)
-    given = {**command.arguments, "beside": str(Path(file).expanduser().resolve().parent)}
-    return msgspec.structs.replace(command, arguments=given)
+    question = question_of(command, f"adopt {found['worker']}", found)
+    return msgspec.structs.replace(result, question=question)

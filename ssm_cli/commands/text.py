@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from ssm_cli.errors import counted
 from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView
@@ -80,8 +80,7 @@ def tree_lines(root: NodeView) -> tuple[str, ...]:
     kv1   -         running         0       -      0
     """
     rows = [("NAME", "STRATEGY", "STATE", "RESTARTS", "BUDGET", "QUEUE"), *_rows(root, 0)]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return tuple(_aligned(row, widths) for row in rows)
+    return tuple(table(rows, numbers=3))
 
 
 def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -114,13 +113,6 @@ def event_type(kind: object) -> str:
     ('state_timeout', 'timeout retry')
     """
     return " ".join(map(str, kind)) if isinstance(kind, tuple | list) else str(kind)
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
-    """Words to the left, numbers to the right."""
-    words = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]
-    numbers = [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
-    return "  ".join(words + numbers)
 
 
 def dot_lines(root: NodeView) -> tuple[str, ...]:
@@ -158,17 +150,16 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
 
 
-def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows of cells as lines, aligned to the left.
+def table(rows: Sequence[tuple[str, ...]], numbers: int = 0) -> list[str]:
+    """Return rows of cells as lines, aligned to the left; the last `numbers` columns to the right.
 
     >>> table([("NAME", "PID"), ("kv", "1")])
     ['NAME  PID', 'kv    1']
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    marks = [*"<" * (len(widths) - numbers), *">" * numbers]
+    cells = [f"{{:{mark}{width}}}" for mark, width in zip(marks, widths, strict=True)]
+    return ["  ".join(cells).format(*row).rstrip() for row in rows]
 
 
 def brief_table(rows: Iterable[Iterable[str]], limit: int = MAX_SHOWN) -> list[str]:
@@ -192,30 +183,34 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
 
 
-def record_words(report: CrashReport) -> tuple[str, str]:
-    """The record of a crash, and how to go to what its step was given; both as a row."""
-    if not report.record:
-        return ("record", "")
+def crash_facts(report: CrashReport) -> list[tuple[str, str, str]]:
+    """Return what a report says of the crash itself: key, value and role, in the order of reading.
+
+    The record comes first, with how to go to what its step was given.
+    """
     before = f"`at {report.record - 1}` goes there, `at crash` to the last one"
-    return ("record", f"{report.record}; {before}")
+    return [
+        *([("record", f"{report.record}; {before}", "muted")] if report.record else []),
+        ("error", f"{report.error_type}: {report.error_message}", "bad"),
+        ("reason", report.reason, ""),
+        ("input", report.input, ""),
+        ("state", report.state, ""),
+        *(("event", event, "muted") for event in report.events),
+        *(("at", frame, "muted") for frame in report.stack),
+    ]
 
 
-def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, ...]:
-    """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
+def crash_lines(report: CrashReport) -> tuple[str, ...]:
+    """A crash report as lines: who, when (here), what, where, what was done."""
     budget = ""
     if report.restarts is not None:
         budget = f", {budget_words(report.restarts, report.intensity, report.period)}"
     by = f" ({report.strategy}{budget})" if report.strategy else ""
+    at = datetime.fromtimestamp(report.at_s).astimezone()
     rows = [
-        ("worker", f"{report.path}, under {report.supervisor}"),
-        ("time", datetime.fromtimestamp(report.at_s, zone).strftime("%Y-%m-%d %H:%M:%S")),
-        *((key, value) for key, value in [record_words(report)] if value),
-        ("error", f"{report.error_type}: {report.error_message}"),
-        ("reason", report.reason),
-        ("input", report.input),
-        ("state", report.state),
-        *(("event", event) for event in report.events),
-        *(("at", frame) for frame in report.stack),
-        ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
+        ("worker", f"{report.path}, under {report.supervisor}", ""),
+        ("time", f"{at:%Y-%m-%d %H:%M:%S}", ""),
+        *crash_facts(report),
+        ("decision", f"{report.decision}: {' '.join(report.children)}{by}", ""),
     ]
-    return tuple(f"{key:<9} {brief(value, 1000)}" for key, value in rows)
+    return tuple(f"{key:<9} {brief(value, 1000)}" for key, value, _ in rows)

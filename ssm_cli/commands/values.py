@@ -113,7 +113,7 @@ def given_of(text: str) -> Any:
         ) from error
 
 
-def state_of(text: str, old: object, declared: Any = Any) -> object:
+def state_of(text: str, old: object) -> object:
     """The state that JSON `text` stands for, in the type that the worker's state has now.
 
     It is read as `state -o json` shows it. Of a number, a text or a list whose type is declared no
@@ -125,7 +125,7 @@ def state_of(text: str, old: object, declared: Any = Any) -> object:
     >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,)), state_of('{"3": 1}', {2: 1})
     ({'x': 1}, (1, 2), {3: 1})
     """
-    return typed(given_of(text), old, declared, jsonable(old))
+    return typed(given_of(text), old, Any, jsonable(old))
 
 
 def typed(given: Any, old: object, declared: Any, shown: Any) -> object:

@@ -74,29 +74,11 @@ class Option(msgspec.Struct, frozen=True):
 
 
 OUTPUT = Option("output", ("-o", "--output"), "FORMAT", "text or json", ("text", "json", "jsonl"))
-TREE_OUTPUT = Option(
-    "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
-)
 ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
 AT = Option("at", ("--at",), "PLACE", "look there: a record, `crash`, a time, a fork")
 INTO = Option("into", ("--in",), "SUBTREE", "ask this remote child, on whatever computer it is")
 LOOKING = (OUTPUT, AT, INTO)
 """The options of what only looks: in which form, when, and where."""
-FORCE = Option("force", ("--force",), "", "write over any file that is there", kind="flag")
-WAIT = Option(
-    "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
-)
-
-APPLY_OPTIONS = (
-    Option("dry_run", ("--dry-run",), "", "show the plan, and do nothing", kind="flag"),
-    Option("sure", ("--yes",), "", "do it without asking", kind="flag"),
-    Option("refused", ("--no",), "", "show it; exit 8 if there is something to do", kind="flag"),
-    Option("specs_only", ("--specs",), "", "change specs alone, as OTP's code_change", kind="flag"),
-)
-KEEP = Option(
-    "keep_remote", ("--keep-remote",), "", "remote children run on, for the next parent",
-    kind="flag",
-)  # fmt: skip
 
 
 class Verb(msgspec.Struct, frozen=True):

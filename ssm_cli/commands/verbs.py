@@ -16,7 +16,6 @@ from ssm_cli.commands.routes import (
     AFTER,
     APPLY,
     CALL,
-    CHILD,
     GROUPS,
     LAST,
     NODES,
@@ -25,29 +24,36 @@ from ssm_cli.commands.routes import (
     READ,
     SPECS_ONLY,
     SUP,
-    SUPERVISORS,
-    SYS,
-    TIMEOUT,
     TREE_FILE,
     WORKERS,
     Query,
     Route,
 )
-from ssm_cli.commands.verb import (
-    APPLY_OPTIONS,
-    AT,
-    INTO,
-    KEEP,
-    LOOKING,
-    ONLY_LAST,
-    OUTPUT,
-    TREE_OUTPUT,
-    WAIT,
-    Parameter,
-    Verb,
-)
+from ssm_cli.commands.verb import AT, INTO, LOOKING, ONLY_LAST, OUTPUT, Option, Parameter, Verb
 
 MAX_NAMES_SEARCHED = 10_000  # names; comparing each with the mistyped word costs microseconds
+
+SUPERVISORS = "/v1/supervisors/{name}"
+CHILD = f"{SUPERVISORS}/children/{{child}}"
+SYS = (404, 409, 500)
+TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
+TREE_OUTPUT = Option(
+    "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
+)
+_WAIT = Option(
+    "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
+)
+
+_APPLY = (
+    Option("dry_run", ("--dry-run",), "", "show the plan, and do nothing", kind="flag"),
+    Option("sure", ("--yes",), "", "do it without asking", kind="flag"),
+    Option("refused", ("--no",), "", "show it; exit 8 if there is something to do", kind="flag"),
+    Option("specs_only", ("--specs",), "", "change specs alone, as OTP's code_change", kind="flag"),
+)
+_KEEP = Option(
+    "keep_remote", ("--keep-remote",), "", "remote children run on, for the next parent",
+    kind="flag",
+)  # fmt: skip
 
 _WORKER = Parameter("worker", "worker")
 _NAME = Parameter("name", "name")
@@ -60,7 +66,7 @@ _OF_WORKERS: tuple[Verb, ...] = (
          "write an input to the queue and print the worker's output", "workers",
          Route("POST", f"{WORKERS}/call", "call", CALL, "Step a worker and answer with its output.",
                "Reply", "input", (TIMEOUT,), (400, 404, 413, 422, 500, 503, 504)),
-         (OUTPUT, WAIT)),
+         (OUTPUT, _WAIT)),
     Verb("cast", (_WORKER, Parameter("input", "input")),
          "write an input to the queue without waiting for an output", "workers",
          Route("POST", f"{WORKERS}/cast", "cast", CALL,
@@ -158,12 +164,12 @@ _OF_TREE: tuple[Verb, ...] = (
          Route("POST", "/v1/apply", "apply", APPLY,
                "Make the tree that runs that of its file; what did not change is not touched.",
                "Applied", query=(TREE_FILE, SPECS_ONLY, PLAN), failures=SUP),
-         (*APPLY_OPTIONS, OUTPUT)),
+         (*_APPLY, OUTPUT)),
     Verb("stop", (), "stop the whole tree, children in reverse start order", "tree",
          Route("POST", "/v1/stop", "stop", ADMIN, "Stop the whole tree in order.", "Done",
                query=(Query("keep_remote", "boolean",
                             "remote children run on, for the next parent"),)),
-         (KEEP, OUTPUT), ends=""),
+         (_KEEP, OUTPUT), ends=""),
 )  # fmt: skip
 _OF_SUPERVISORS: tuple[Verb, ...] = (
     Verb("start-child", (_SUPERVISOR, Parameter("spec", "spec")),

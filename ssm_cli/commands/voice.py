@@ -62,24 +62,12 @@ def _budget(detail: Detail) -> str:
     return budget_words(detail.get("restarts"), detail.get("intensity"), detail.get("period"))
 
 
-def _with(what: str, words: Callable[[Detail], str]) -> Callable[[Detail], str]:
+def _with(what: str, words: Callable[[Detail], str] = lambda _: "") -> Callable[[Detail], str]:
     return lambda detail: f"{what} {words(detail)}".rstrip()
-
-
-def _reason(detail: Detail) -> str:
-    return error_words(detail) if "error" in detail else str(detail.get("reason", ""))
 
 
 def _pairs(detail: Detail) -> str:
     return " ".join(f"{key}={value}" for key, value in detail.items() if value is not None)
-
-
-def _again(detail: Detail) -> str:
-    return counted(detail.get("records", 0), "record")
-
-
-def _only(what: str) -> Callable[[Detail], str]:
-    return lambda _: what
 
 
 def _starting(detail: Detail) -> str:
@@ -138,42 +126,43 @@ def _code_differs(detail: Detail) -> str:
 
 VOICE: dict[str, Wording] = {
     "starting": Wording("·", "muted", _starting, restarts=False),
-    "started": Wording("●", "good", _only("started"), restarts=False),
-    "start_failed": Wording("✖", "bad", _with("did not start:", _reason)),
-    "ignored": Wording("○", "muted", _only("ignored")),
-    "crashed": Wording("✖", "bad", _with("crashed", _reason)),
-    "undecodable": Wording("✖", "warn", _with("undecodable:", _reason), restarts=False),
+    "started": Wording("●", "good", _with("started"), restarts=False),
+    "start_failed": Wording("✖", "bad", _with("did not start:", error_words)),
+    "ignored": Wording("○", "muted", _with("ignored")),
+    "crashed": Wording("✖", "bad", _with("crashed", error_words)),
+    "undecodable": Wording("✖", "warn", _with("undecodable:", error_words), restarts=False),
     "held": Wording("‖", "warn", _held),
-    "terminating": Wording("·", "muted", _with("terminating", _reason), restarts=False),
-    "terminated": Wording("·", "muted", _with("terminated", _reason), restarts=False),
-    "killed": Wording("✖", "bad", _only("killed")),
+    "terminating": Wording("·", "muted", _with("terminating", error_words), restarts=False),
+    "terminated": Wording("·", "muted", _with("terminated", error_words), restarts=False),
+    "killed": Wording("✖", "bad", _with("killed")),
     "restarting": Wording("↻", "warn", _restarting),
     "delayed": Wording("·", "warn", _delayed, restarts=False),
     "gave_up": Wording("■", "alarm", _gave_up),
-    "exited": Wording("■", "bad", _with("exited", _reason)),
-    "stopped": Wording("■", "muted", _with("stopped", _reason)),
+    "exited": Wording("■", "bad", _with("exited", error_words)),
+    "stopped": Wording("■", "muted", _with("stopped", error_words)),
     "reloaded": Wording("↻", "good", _reloaded),
     "code_differs": Wording("↻", "warn", _code_differs),
-    "code_failed": Wording("✖", "bad", _with("keeps its code:", _reason)),
+    "code_failed": Wording("✖", "bad", _with("keeps its code:", error_words)),
     "dropped": Wording("·", "muted", _with("dropped", _pairs), restarts=False),
     "recovered": Wording(
-        "·", "muted", lambda d: f"recovered: {_again(d)} stepped again", restarts=False,
+        "·", "muted", restarts=False,
+        why=lambda d: f"recovered: {counted(d.get('records', 0), 'record')} stepped again",
     ),
     "clock_behind": Wording(
         "✖", "warn", lambda d: f"the clock is {d.get('seconds', 0):,.0f} s behind the records"
     ),
-    "refused": Wording("·", "muted", _with("refused:", _reason), restarts=False),
+    "refused": Wording("·", "muted", _with("refused:", error_words), restarts=False),
     "quarantined": Wording("✖", "warn", _quarantined),
-    "down": Wording("✖", "bad", _with("is down:", _reason)),
+    "down": Wording("✖", "bad", _with("is down:", error_words)),
     "fell_back": Wording(
         "✖", "bad", lambda d: f"begins anew, its saved state is set aside: {d.get('why')}"
     ),
     "impure": Wording(
         "✖", "warn", lambda d: f"is not pure: {d.get('how')} (input {d.get('input')})"
     ),
-    "unsaved": Wording("✖", "warn", _with("cannot be saved:", _reason)),
-    "storage_failed": Wording("✖", "alarm", _with("cannot write:", _reason)),
-    "storage_restored": Wording("○", "muted", _only("can write again")),
+    "unsaved": Wording("✖", "warn", _with("cannot be saved:", error_words)),
+    "storage_failed": Wording("✖", "alarm", _with("cannot write:", error_words)),
+    "storage_restored": Wording("○", "muted", _with("can write again")),
     "unreachable": Wording("✖", "bad", _with("unreachable", _pairs), restarts=False),
     "reachable": Wording("●", "good", _with("reachable", _pairs), restarts=False),
     "waiting": Wording("…", "warn", _with("waits for another", _pairs), restarts=False),
@@ -181,11 +170,11 @@ VOICE: dict[str, Wording] = {
     "left": Wording("·", "muted", _with("runs on, without this parent", _pairs), restarts=False),
     "node_up": Wording("●", "good", _with("node up:", _pairs), restarts=False),
     "node_down": Wording("✖", "warn", _with("node down:", _pairs), restarts=False),
-    "link_up": Wording("●", "good", _only("is linked to its cluster again"), restarts=False),
+    "link_up": Wording("●", "good", _with("is linked to its cluster again"), restarts=False),
     "link_down": Wording(
         "✖", "warn", lambda d: f"is cut off from its cluster: {d.get('why')}", restarts=False
     ),
-    "loop_failed": Wording("✖", "bad", _with("the event loop failed, and goes on:", _reason)),
+    "loop_failed": Wording("✖", "bad", _with("the event loop failed, and goes on:", error_words)),
     "applied": Wording("●", "good", _with("applied:", _applied), restarts=False),
     "apply_failed": Wording(
         "✖", "bad", lambda d: f"not applied: {_applied(d)}: {error_words(d)}"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import platform
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ssm_cli.commands.parse import Command
+from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, StorageError
+from ssm_cli.history.page import PageData, page
 from ssm_cli.history.saved.file import MAGIC
+from ssm_cli.history.saved.keeping import installed
 from ssm_cli.private import PUBLIC, unwritten, write_private
 
 FORMATS = ("text", "json", "jsonl")  # what `-o` may ask for in place of a file
@@ -17,10 +24,34 @@ TEST = b"\n\nPasses once that is mended.\n"
 HEAD_BYTES = 4096  # of a file, in which is what it is
 
 
-def target_of(command: Command, parameter: str = "") -> str:
-    """Return the file that a command is to write, by a parameter or by `-o`; "" for none."""
-    name = command.arguments[parameter] if parameter else command.output or ""
-    return "" if not parameter and name in FORMATS else name
+def target_of(command: Command) -> str:
+    """Return the file that `-o` names in the place of a format; "" for none."""
+    return "" if command.output in (None, *FORMATS) else str(command.output)
+
+
+def made_ready(command: Command) -> Command:
+    """Return a command that may write a file, once that has room, with what the tree is to know.
+
+    Raises:
+        CommandError: there is no room, or what is asked for is no test.
+    """
+    verb, given = command.verb, command.arguments
+    if verb in ("save", "report"):
+        need_room(command, given["file"], PAST if verb == "save" else PAGE)
+    if verb == "chaos" and command.output == "html":
+        return msgspec.structs.replace(command, arguments={**given, "page": "yes"})
+    file = target_of(command) if verb in ("shrink", "fuzz") else ""
+    if not file:
+        return command
+    told_only = "--every" if given.get("every") else "gave_up"
+    if told_only in ("--every", given.get("record")):
+        raise CommandError(
+            f"`shrink {told_only}` writes no test: its inputs are those of many workers; leave out "
+            f"`-o {file}`, or redirect what it prints: `> FILE`"
+        )
+    need_room(command, file, TEST)
+    folder = str(Path(file).expanduser().resolve().parent)
+    return msgspec.structs.replace(command, arguments={**given, "beside": folder})
 
 
 def need_room(command: Command, name: str, kind: bytes) -> None:
@@ -74,3 +105,9 @@ def write_test(name: str, found: dict[str, Any]) -> dict[str, Any]:
     except (CommandError, StorageError) as error:
         return {**found, "unwritten": str(error)}
     return {**found, "file": name}
+
+
+def made_page(name: str, **shown: Any) -> str:
+    """Return a page, as it is made now and here."""
+    at, python = instant(time.time()), platform.python_version()
+    return page(PageData(name=name, at=at, ssm=installed(), python=python, **shown))

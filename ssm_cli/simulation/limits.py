@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ssm_cli.errors import some_names
 from ssm_cli.runtime.engine.cell import seconds
-from ssm_cli.simulation.told import some_names
 from ssm_cli.spec.model import (
     ChildSpec,
     RemoteSpec,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ssm_cli.runtime.engine.cell import SupervisorCell
@@ -12,16 +12,6 @@ from ssm_cli.spec.model import Strategy
 Data = dict[str, Any]
 MOST_POOLS = 1_000  # that are told of
 MOST_NAMES = 20  # children of one restart that are named
-
-
-def some_names(names: Sequence[str], most: int = 3) -> str:
-    """Return the first names of some, and how many more there are.
-
-    >>> some_names(["a", "b", "c", "d"])
-    'a, b, c and 1 more'
-    """
-    first, more = ", ".join(names[:most]), len(names) - most
-    return f"{first} and {more} more" if more > 0 else first
 
 
 def empty_pools(cells: Iterable[Any]) -> list[str]:

@@ -45,7 +45,7 @@ def test_what_a_tree_file_is_of_an_application_are_its_keys_and_commands() -> No
     page = PAGE.read_text(encoding="utf-8")
     section = page[page.index("## application") : page.index("## sys")]
     codes = [code for _, ours in ROW.findall(section) for code in CODE.findall(ours)]
-    commands = {getattr(one, "__name__", "") for one in COMMANDS} | {*VERBS, "run"}
+    commands = {*COMMANDS, *VERBS}
     assert {code.split()[1] for code in codes if code.startswith("ssm ")} <= commands
     words = {code for code in codes if re.fullmatch("[a-z_]+", code)}
     assert words - {key.name for key in KEYS} == {"version", "terminate", "ssm"}  # of the code

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
+from ssm_cli.cli.where import flag, option
 from ssm_cli.errors import NoTree
 from ssm_cli.private import password_in
 
@@ -27,17 +28,14 @@ def no_worker(url: str | None) -> str | None:
 
 
 URL_HELP = "the cluster, nats://HOST:PORT"
-Cluster = Annotated[str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP)]
-CallCluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP, callback=no_worker)
-]
+Cluster = Annotated[str | None, option("URL", URL_HELP, "--cluster")]
+CallCluster = Annotated[str | None, option("URL", URL_HELP, "--cluster", callback=no_worker)]
 Takeover = Annotated[
-    bool, typer.Option("--takeover", help="take remote children over from the tree that has them")
+    bool, flag("take remote children over from the tree that has them", "--takeover")
 ]
 WHOLE = "--cluster"
-Whole = Annotated[
-    str | None, typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster")
-]
+Whole = Annotated[str | None, option("[URL]", "all nodes and subtrees of the cluster", WHOLE)]
+FILES = ("creds", "ca", "cert", "key")  # of an access, each in a variable: SSM_CLUSTER_CREDS, ...
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
@@ -76,14 +74,9 @@ def given_access(env: Environment, url: str | None, role: str) -> Access | None:
     if not url:
         return None
     secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
-    given = msgspec.structs.replace(
-        access_at(url),
-        creds=environ.get("SSM_CLUSTER_CREDS", ""),
-        ca=environ.get("SSM_CLUSTER_CA", ""),
-        cert=environ.get("SSM_CLUSTER_CERT", ""),
-        key=environ.get("SSM_CLUSTER_KEY", ""),
-        key_password=password_in(Path(secret)) if secret else "",
-    )
+    files = {key: environ.get(f"SSM_CLUSTER_{key.upper()}", "") for key in FILES}
+    password = password_in(Path(secret)) if secret else ""
+    given = msgspec.structs.replace(access_at(url), **files, key_password=password)
     here = _here(env, role) if given == Access(given.url) else None
     return here if here is not None and _place(here.url) == _place(given.url) else given
 

@@ -13,7 +13,7 @@ import typer
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer, answer, did
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, option
 from ssm_cli.commands.text import table
 from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.exit_codes import ExitCode
@@ -49,24 +49,18 @@ def with_cluster(
 
 
 def nodes(
-    ctx: typer.Context,
+    env: Environment,
     *,
     cluster: Cluster = None,
-    forget: Annotated[
-        str, typer.Option(metavar="NODE", help="take a node that is gone out of the list")
-    ] = "",
+    forget: Annotated[str, option("NODE", "take a node that is gone out of the list")] = "",
     accept_loss: Annotated[
-        str,
-        typer.Option(
-            metavar="TREE/SUBTREE", help="after `journal_corrupt`: go on without what is lost"
-        ),
+        str, option("TREE/SUBTREE", "after `journal_corrupt`: go on without what is lost")
     ] = "",
     output: Output = None,
 ) -> int:
     """List the nodes of a cluster, and the subtrees that they host."""
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     if forget:
         with_cluster(env, cluster, "tree", lambda c: directory.forget(c, forget))
         return did(env, output, "forget", [f"{forget} is forgotten"], node=forget)
@@ -114,20 +108,17 @@ def _record(seen: Member) -> dict[str, object]:
 
 
 def move(
-    ctx: typer.Context,
+    env: Environment,
     subtree: Annotated[str, typer.Argument(metavar="SUBTREE")],
     node: Annotated[str, typer.Argument(metavar="NODE")],
     *,
     cluster: Cluster = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="the tree, where several have it")
-    ] = "",
+    name: Annotated[str, option("NAME", "the tree, where several have it", "--name")] = "",
     output: Output = None,
 ) -> int:
     """Have a subtree end in order, and go on at another node with its state."""
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
-    env: Environment = ctx.obj
     before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
     line = f"{subtree} is at {node} already" if before == node else moved
@@ -161,8 +152,7 @@ def call_by_name(
             if isinstance(command, CommandError):
                 raise command
             result = await _called(connection, command, tree, next(keys), log)
-            printer.result(result)
-            printer.check()
+            printer.answer(result)
             if result.exit_code:
                 return int(result.exit_code)
         return ExitCode.DONE

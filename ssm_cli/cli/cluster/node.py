@@ -11,33 +11,26 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.where import seconds_option
+from ssm_cli.cli.where import option, seconds_option
 
 NAME = re.compile(r"[\w.-]{1,200}")
 
 
 def node(
-    ctx: typer.Context,
+    env: Environment,
     *,
     cluster: Cluster = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="default: this computer's name")
-    ] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="for `place`; repeatable")
-    ] = None,
+    name: Annotated[str | None, option("NAME", "default: this computer's name")] = None,
+    label: Annotated[list[str] | None, option("KEY=VALUE", "for `place`; repeatable")] = None,
     drain: Annotated[
         float,
         seconds_option(
             "how long subtrees that no other node takes run on, once it is to end", endless=True
         ),
     ] = 20.0,
-    directory: Annotated[
-        str, typer.Option("--dir", metavar="DIR", help="where tree files and modules are")
-    ] = ".",
+    directory: Annotated[str, option("DIR", "where tree files and modules are", "--dir")] = ".",
 ) -> int:
     """Host subtrees for the trees of a cluster; without --cluster, start a server for it here."""
-    env: Environment = ctx.obj
     labels = labels_of(label or [])
     called = name if name is not None else socket.gethostname().partition(".")[0]
     if NAME.fullmatch(called) is None:

@@ -7,24 +7,27 @@ import contextlib
 import math
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssm_cli.cli.cluster.access import given_access
 from ssm_cli.cli.environment import Environment, state_folder
+from ssm_cli.cli.where import say
+from ssm_cli.cluster.agent.agent import Agent
+from ssm_cli.cluster.agent.child import Child
+from ssm_cli.cluster.agent.draining import Draining
+from ssm_cli.cluster.agent.forks import Forks
+from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
+from ssm_cli.cluster.jetstream.embedded import Embedded, running_server
+from ssm_cli.cluster.jetstream.wire import Access, need_client
+from ssm_cli.cluster.owner.host import Job
+from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.ports import replicas_of
+from ssm_cli.cluster.protocol.names import ADVERTS
+from ssm_cli.cluster.protocol.roles import ClusterRole
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from ssm_cli.cluster.agent.child import Child
-    from ssm_cli.cluster.agent.draining import Draining
-    from ssm_cli.cluster.jetstream.cluster import NatsCluster
-    from ssm_cli.cluster.jetstream.embedded import Embedded
-    from ssm_cli.cluster.jetstream.wire import Access
-    from ssm_cli.cluster.owner.host import Job
-    from ssm_cli.cluster.owner.page import LeasePage
 
 WAIT_S = 5.0  # for a server that another node is just starting
 LOOK_S = 0.05
@@ -45,13 +48,6 @@ async def _node(
     env: Environment, url: str | None, name: str, labels: dict[str, str], *,
     folder: str, drain_s: float,
 ) -> int:  # fmt: skip
-    from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
-    from ssm_cli.cluster.agent.draining import Draining  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.ports import replicas_of  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
-
     need_client()
     draining = Draining(drain_s, partial(_stays, env, name, drain_s))
     stop = _stopped_by_signals(draining)
@@ -75,7 +71,7 @@ async def _node(
         up = f"node {name} in the cluster at {access.url}, {kept_by}, {shown}".rstrip(", ")
         watching = asyncio.ensure_future(_tell_cuts(env, connection, name))
         closing.callback(watching.cancel)
-        await agent.run(stop, partial(_say, env, up))
+        await agent.run(stop, partial(say, env, up))
     return ExitCode.DONE
 
 
@@ -88,10 +84,10 @@ async def _tell_cuts(env: Environment, connection: NatsCluster, name: str) -> No
             continue
         reached = not reached
         if reached:
-            _say(env, f"node {name} is in the cluster again")
+            say(env, f"node {name} is in the cluster again")
         else:
             lost = f"node {name} has lost the cluster at {connection.urls}"
-            _say(env, f"{lost}; what it hosts stands still once its lease is over; it tries again")
+            say(env, f"{lost}; what it hosts stands still once its lease is over; it tries again")
 
 
 def _stopped_by_signals(draining: Draining) -> asyncio.Event:
@@ -109,21 +105,13 @@ def _end(stop: asyncio.Event, at_once: asyncio.Event) -> None:
 def _stays(env: Environment, name: str, drain_s: float, why: str) -> None:
     """Say why a subtree stays on a node that is to end."""
     ends = "waits for that" if drain_s == math.inf else f"ends after {drain_s:g} s"
-    _say(env, f"{why}; {name} {ends}, or at once at another signal")
-
-
-def _say(env: Environment, what: str) -> None:
-    env.stderr.write(f"ssm: {what}\n")
-    env.stderr.flush()
+    say(env, f"{why}; {name} {ends}, or at once at another signal")
 
 
 def _host(
     closing: contextlib.AsyncExitStack, server: Embedded | None
 ) -> Callable[[Job, LeasePage], Child]:
     """Return what makes the processes of subtrees: a fork server where the system lets us."""
-    from ssm_cli.cluster.agent.child import Child  # noqa: PLC0415 - not needed for help
-    from ssm_cli.cluster.agent.forks import Forks  # noqa: PLC0415 - as above
-
     if sys.platform != "linux":
         return Child
     forks = Forks(lambda: () if server is None else (server.pid,))
@@ -139,16 +127,13 @@ async def _access(
 
     Without a name it is that of the embedded server, which is started if need be; to be kept.
     """
-    from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
-
     given = given_access(env, url, ClusterRole.NODE)
     if given is not None:
         return given, given_access(env, url, ClusterRole.SUBTREE) or given, None
     folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     closing.callback(server.stop)
-    for _ in _tries():
+    for _ in range(int(WAIT_S / LOOK_S)):
         here = running_server(folder, ClusterRole.NODE)
         theirs = running_server(folder, ClusterRole.SUBTREE)
         if here is not None and theirs is not None:
@@ -158,7 +143,3 @@ async def _access(
             continue
         await asyncio.sleep(LOOK_S)
     raise NoTree(f"another process holds {folder}, and no server of it comes up")
-
-
-def _tries() -> Iterator[int]:
-    return iter(range(int(WAIT_S / LOOK_S)))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssm_cli.cli.cluster.asking import node_facts, node_state, with_cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import CLEAR
+from ssm_cli.cluster.jetstream.cluster import NatsCluster
+from ssm_cli.cluster.window.happenings import Happening, Happenings
+from ssm_cli.cluster.window.overview import Overview, Subtree, Window
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief, table
+from ssm_cli.commands.voice import clock, report_line
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.http.client.answers import report_of
 from ssm_cli.runtime.clock import SystemClock
 
-if TYPE_CHECKING:
-    from ssm_cli.cluster.jetstream.cluster import NatsCluster
-    from ssm_cli.cluster.window.happenings import Happening
-    from ssm_cli.cluster.window.overview import Overview, Subtree
-
 HEAD = ("NODE", "STATE", "EPOCH", "LEASE", "LINK", "WORKERS", "RESTARTS", "PLACE")
-CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 WATCH_S = 1.0
 WELL = frozenset({"running", "suspended"})
 
@@ -31,8 +31,6 @@ def cluster_tree(env: Environment, url: str, output: str | None, *, watch: bool)
     """
 
     async def ask(connection: NatsCluster) -> int:
-        from ssm_cli.cluster.window.overview import Window  # noqa: PLC0415 - not needed for help
-
         window = Window(connection)
         while True:
             seen = await window.look()
@@ -96,8 +94,6 @@ def cluster_log(
     """Print the reports of all subtrees of a cluster by time; go on with `follow`."""
 
     async def ask(connection: NatsCluster) -> int:
-        from ssm_cli.cluster.window.happenings import Happenings  # noqa: PLC0415 - as above
-
         happenings = Happenings(connection)
         if not follow:
             for one in await happenings.since(last):
@@ -128,9 +124,6 @@ def happening_record(one: Happening, now_s: float) -> dict[str, Any]:
 
 def happening_line(one: Happening, now_s: float) -> str:
     """Return a happening as one line; a node has no clock of its own, so it has our time."""
-    from ssm_cli.commands.voice import clock, report_line  # noqa: PLC0415 - not needed for help
-    from ssm_cli.http.client.answers import report_of  # noqa: PLC0415 - as above
-
     if not one.subtree:
         mark = "●" if one.event == "node_up" else "✖"
         return f"{clock(now_s)} {mark} {one.node} {one.event.replace('_', ' ')}"

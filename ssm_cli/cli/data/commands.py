@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.printer import answer, consents, did
-from ssm_cli.cli.where import Output, say
+from ssm_cli.cli.where import Output, flag, option, say
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import table, visible
 from ssm_cli.errors import CommandError, StorageError, counted
@@ -29,31 +29,23 @@ HEAD = ("NAME", "SIZE", "RECORDS", "STATES", "ASIDE", "REFUSED", "IN USE", "FOLD
 Tree = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="the tree's name; default: the only one")
 ]
-Folder = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="the folder, in place of the name")
-]
+Folder = Annotated[Path | None, option("DIR", "the folder, in place of the name", "--data")]
 
-File = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
-]
-AsNew = Annotated[
-    bool, typer.Option("--as-new", help="take what the code that is here makes of it")
-]
-FromSaved = Annotated[bool, typer.Option("--from-saved", help="go on with the saved state")]
-State = Annotated[str | None, typer.Option("--state", metavar="JSON", help="go on with this state")]
+File = Annotated[str | None, option("FILE", "the tree, with the code that is here", "--tree")]
+AsNew = Annotated[bool, flag("take what the code that is here makes of it", "--as-new")]
+FromSaved = Annotated[bool, flag("go on with the saved state", "--from-saved")]
+State = Annotated[str | None, option("JSON", "go on with this state", "--state")]
 Rename = Annotated[
-    tuple[str, str] | None,
-    typer.Option("--rename", metavar="OLD NEW", help="a name has become another"),
+    tuple[str, str] | None, option("OLD NEW", "a name has become another", "--rename")
 ]
-Forget = Annotated[bool, typer.Option("--forget", help="begin by init")]
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+Forget = Annotated[bool, flag("begin by init", "--forget")]
+Yes = Annotated[bool, flag("do not ask", "--yes")]
 
 
 def list_data(
-    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
+    env: Environment, tree: Tree = None, *, data: Folder = None, output: Output = None
 ) -> int:
     """List the data of all trees; of one: its states, what was set aside, its quarantine."""
-    env: Environment = ctx.obj
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - SQLite is not needed for help
 
     if tree is not None or data is not None:
@@ -69,17 +61,14 @@ def list_data(
 
 
 def verify(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
-    file: Annotated[
-        str | None, typer.Option("--tree", metavar="FILE", help="step its inputs again, too")
-    ] = None,
+    file: Annotated[str | None, option("FILE", "step its inputs again, too", "--tree")] = None,
     output: Output = None,
 ) -> int:
     """Check all that is kept: every checksum, the chain, and, with --tree, every step again."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.verify import verify as look  # noqa: PLC0415 - as above
 
     spec = _loaded(file)
@@ -100,17 +89,14 @@ def verify(
 
 
 def export(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
-    worker: Annotated[
-        str | None, typer.Option("--worker", metavar="NAME", help="only records of this worker")
-    ] = None,
+    worker: Annotated[str | None, option("NAME", "only records of this worker", "--worker")] = None,
     output: Output = None,
 ) -> int:
     """Print the journal, one JSON record a line, oldest first."""
-    env: Environment = ctx.obj
     del output  # JSON is the one form that it has
     from ssm_cli.storage.contents import contents, history, stored_text  # noqa: PLC0415 - as above
 
@@ -127,7 +113,7 @@ def export(
 
 
 def backup(
-    ctx: typer.Context,
+    env: Environment,
     target: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that is not there yet")],
     tree: Tree = None,
     *,
@@ -135,7 +121,6 @@ def backup(
     output: Output = None,
 ) -> int:
     """Copy what is kept of a tree into a new folder, while the tree may be running."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.folder import copied  # noqa: PLC0415 - as above
 
     check_order(env, "backup", str(target), tree)
@@ -146,10 +131,9 @@ def backup(
 
 
 def compact(
-    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
+    env: Environment, tree: Tree = None, *, data: Folder = None, output: Output = None
 ) -> int:
     """Forget the history behind the saved states, and give its room back; the tree is stopped."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.contents import contents  # noqa: PLC0415 - as above
 
     with store_of(env, tree, data, writing=True) as store:
@@ -166,20 +150,18 @@ def compact(
 
 
 def quarantine(
-    ctx: typer.Context,
+    env: Environment,
     tree: Tree = None,
     *,
     data: Folder = None,
     retry: Annotated[
-        int | None,
-        typer.Option("--retry", metavar="N", help="let N in; where a tree runs it is stepped"),
+        int | None, option("N", "let N in; where a tree runs it is stepped", "--retry")
     ] = None,
-    drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
+    drop: Annotated[int | None, option("N", "forget number N", "--drop")] = None,
     yes: Yes = False,
     output: Output = None,
 ) -> int:
     """List inputs in quarantine and states that were set aside; try one again, or drop it."""
-    env: Environment = ctx.obj
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
 
     if retry is not None and drop is not None:
@@ -253,7 +235,7 @@ def _running_on(env: Environment, folder: Path) -> HttpNode:
 
 
 def repair(
-    ctx: typer.Context,
+    env: Environment,
     worker: Annotated[str, typer.Argument(metavar="WORKER", help="the worker to repair")],
     tree: Tree = None,
     *,
@@ -268,7 +250,6 @@ def repair(
     output: Output = None,
 ) -> int:
     """Show what is stored of a worker that cannot go on, and say what it goes on with."""
-    env: Environment = ctx.obj
     from ssm_cli.storage.repair import Repairing, now_s  # noqa: PLC0415 - as above
 
     given = [as_new, from_saved, state is not None, rename is not None, forget]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import state_folder
+from ssm_cli.cli.where import flag, option
 from ssm_cli.errors import StorageError
 from ssm_cli.private import write_private
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
@@ -20,39 +21,37 @@ if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="where states and journals live; default: by the tree's name"
-    ),
-]
+Pure = Annotated[bool, flag("step twice, and report workers that differ; slow", "--verify-pure")]
+NoPostMortem = Annotated[bool, flag("save no past where the root gives up", "--no-post-mortem")]
+Reload = Annotated[bool, flag("take code that has changed, unless it differs", "--reload")]
+REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Options of `ssm run` about what it keeps.
+    """The options of `ssm run` about what it keeps: on disk, and of its past."""
 
-    Attributes:
-        data: the data folder; None for that of its name.
-        verify_pure: whether steps are verified.
-        history: how many records are remembered.
-        post_mortem: whether the past is saved where the root gives up.
-        reload: whether the files of its code are watched.
-    """
+    data: Annotated[
+        Path | None, option("DIR", "where states and journals live; default: by the tree's name")
+    ] = None
+    verify_pure: Pure = False
+    history: Annotated[
+        int | None,
+        option("N", "remember the last N records, 0 none; default: 10000, headless 1000"),
+    ] = None
+    no_post_mortem: NoPostMortem = False
+    reload: Reload = False
 
-    data: Path | None = None
-    verify_pure: bool = False
-    history: int = 0
-    post_mortem: bool = True
-    reload: bool = False
+    def remembered(self, *, headless: bool) -> int:
+        """Return how many records a tree remembers; a usage error for what is no such number."""
+        from ssm_cli.runtime.engine.recorder import LEAST, MOST  # noqa: PLC0415 - not for help
 
-    def arguments(self) -> list[str]:
-        """Return these settings as command-line options."""
-        where = [] if self.data is None else ["--data", str(self.data.absolute())]
-        pure = ["--verify-pure"] if self.verify_pure else []
-        none = [] if self.post_mortem else ["--no-post-mortem"]
-        watch = ["--reload"] if self.reload else []
-        return [*where, *pure, *none, *watch, "--history", str(self.history)]
+        if self.history is None:
+            return REMEMBERED_HEADLESS if headless else REMEMBERED
+        if self.history != 0 and not LEAST <= self.history <= MOST:
+            expected = f"0, or {LEAST} to {MOST:,} records"
+            raise typer.BadParameter(f"--history takes {expected}, not {self.history}")
+        return self.history
 
 
 def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) -> Path:

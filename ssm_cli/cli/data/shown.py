@@ -9,7 +9,7 @@ from msgspec import structs
 
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief, brief_table, table
-from ssm_cli.errors import StorageError, counted
+from ssm_cli.errors import StorageError, counted, some_names
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved, pack, unpack
 from ssm_cli.runtime.durable.values import text_of
 from ssm_cli.storage.contents import (
@@ -80,8 +80,7 @@ def one(store: FolderStore) -> list[str]:
         lines += ["", *table([head, *map(_state_row, found.states)])]
     for pool in dict.fromkeys(one.pool for one in found.children):
         labels = [one.label for one in found.children if one.pool == pool]
-        more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
-        lines += ["", f"in {pool}: {', '.join(labels[:MOST_LABELS])}{more}"]
+        lines += ["", f"in {pool}: {some_names(labels, MOST_LABELS)}"]
     return [*lines, *held(store, found)]
 
 

@@ -169,7 +169,7 @@ async def perform(
             command, api, timeout_s, show=at_once, log=log, note=note
         )
     except CommandError as error:
-        result = refused(error, command.verb, command.output, command.place)
+        result = refused(error, command)
         if at_once is not None:
             at_once(result)
     results.arrive(result)
