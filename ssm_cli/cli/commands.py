@@ -23,8 +23,8 @@ COMMANDS: tuple[Callable[..., int], ...] = (
 )  # fmt: skip
 
 
-def add_commands(app: typer.Typer, word: str) -> None:
-    """Add the command that `word` names to the app; all of them where it names none."""
+def add_commands(app: typer.Typer, words: tuple[str, ...]) -> None:
+    """Add the commands that the words name to the app; all where they name none but `help`."""
     app.command()(run)
     for name in ASKING:
         add_verb(app, name)
@@ -38,9 +38,9 @@ def add_commands(app: typer.Typer, word: str) -> None:
     for command in COMMANDS:
         app.command()(command)
     app.command("help", hidden=True)(help_)
-    commands = [info for info in app.registered_commands if _name(info) == word]
-    groups = [info for info in app.registered_groups if info.name == word]
-    if commands or groups:
+    commands = [info for info in app.registered_commands if _name(info) in words]
+    groups = [info for info in app.registered_groups if info.name in words]
+    if groups or {*map(_name, commands)} - {"help"}:
         app.registered_commands, app.registered_groups = commands, groups
 
 
