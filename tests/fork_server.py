@@ -17,6 +17,7 @@ import socket
 import sys
 import termios
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,30 +29,77 @@ MOST_REQUEST_BYTES = 1024 * 1024
 STREAMS = {"stdin": "strict", "stdout": "strict", "stderr": "backslashreplace"}
 
 
+@dataclass(frozen=True)
+class Run:
+    """A process that goes on, the descriptor that tells its end, and whoever asks for that."""
+
+    pid: int
+    ended: int
+    asker: socket.socket
+
+    def descriptors(self) -> tuple[int, int]:
+        """What is ready once it has ended, or once nobody asks any more."""
+        return self.ended, self.asker.fileno()
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.ended)
+        self.asker.close()
+
+
 def serve(door: socket.socket) -> list[str] | None:
-    """Fork for each request; return its words in the new process, None at the end of the input."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # they are not waited for
-    while sys.stdin.fileno() not in select.select([door, sys.stdin.fileno()], [], [])[0]:
-        asker = door.accept()[0]
-        if os.fork() == 0:
+    """Fork for each request; return its words in the new process, None at the end of the input.
+
+    Tells the id of each and how it ended; kills those whose end nobody wants to know any more.
+    """
+    runs: dict[int, Run] = {}  # by either descriptor
+    poll = select.poll()  # it has no descriptor, which a new process would have as well
+    poll.register(sys.stdin, select.POLLIN)
+    poll.register(door, select.POLLIN)
+    while sys.stdin.fileno() not in (ready := {descriptor for descriptor, _ in poll.poll()}):
+        for descriptor in ready:
+            if (run := runs.get(descriptor)) is not None:
+                for one in run.descriptors():
+                    poll.unregister(one)
+                    del runs[one]
+                tell_end(run, killed=descriptor != run.ended)
+        begun = begin(door.accept()[0]) if door.fileno() in ready else None
+        if isinstance(begun, Run):
+            for one in begun.descriptors():
+                poll.register(one, select.POLLIN)
+                runs[one] = begun
+        elif begun is not None:
+            for left in {*runs.values()}:
+                left.close()
             door.close()
-            return begin(asker)
-        asker.close()
+            return begun
+    for left in {*runs.values()}:
+        os.kill(left.pid, signal.SIGKILL)
     return None
 
 
-def begin(asker: socket.socket) -> list[str]:
-    """Fork once more; wait for the new process and tell its end, and become it there."""
+def begin(asker: socket.socket) -> Run | list[str] | None:
+    """Fork for a request; return the new process, and in it the words that it is to become.
+
+    Return None if whoever asked is gone.
+    """
     data, streams, _, _ = socket.recv_fds(asker, MOST_REQUEST_BYTES, len(STREAMS))
-    request: dict[str, Any] = json.loads(data)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pid = os.fork()
-    if pid:
-        for stream in streams:
-            os.close(stream)
-        tell_end(pid, asker)
-        os._exit(0)
-    asker.close()
+    pid = os.fork() if data else None
+    if pid == 0:
+        asker.close()
+        return furnish(json.loads(data), streams)
+    for stream in streams:
+        os.close(stream)
+    if pid is None:
+        asker.close()
+        return None
+    with contextlib.suppress(BrokenPipeError):  # whoever asked was killed, and it will be as well
+        asker.send(str(pid).encode())
+    return Run(pid, os.pidfd_open(pid), asker)
+
+
+def furnish(request: dict[str, Any], streams: list[int]) -> list[str]:
+    """Give this process what a request says that it is to have; return the words of it."""
     env = request["env"]
     for number, given in enumerate(streams):
         os.dup2(given, number)
@@ -74,19 +122,14 @@ def begin(asker: socket.socket) -> list[str]:
     return words
 
 
-def tell_end(pid: int, asker: socket.socket) -> None:
-    """Send the id of a process and how it ended; kill it if nobody wants to know any more."""
-    ended = os.pidfd_open(pid)
-    try:
-        asker.send(str(pid).encode())
-        is_left = asker.fileno() in select.select([ended, asker.fileno()], [], [])[0]
-    except BrokenPipeError:  # whoever asked was killed before
-        is_left = True
-    if is_left:
-        os.kill(pid, signal.SIGKILL)
-    status = os.waitpid(pid, 0)[1]
-    with contextlib.suppress(BrokenPipeError):  # nobody does
-        asker.send(str(os.waitstatus_to_exitcode(status)).encode())
+def tell_end(run: Run, *, killed: bool) -> None:
+    """Tell how a process ended; with `killed`, end it first."""
+    if killed:
+        os.kill(run.pid, signal.SIGKILL)
+    status = os.waitpid(run.pid, 0)[1]
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+        run.asker.send(str(os.waitstatus_to_exitcode(status)).encode())
+    run.close()
 
 
 def become(words: list[str]) -> None:

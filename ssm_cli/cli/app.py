@@ -11,7 +11,7 @@ import typer
 from ssm_cli.cli.cluster.access import with_url
 from ssm_cli.cli.completion import completion
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.help import NobodyReads, Sections, usage_line
+from ssm_cli.cli.help import NobodyReads, Sections, help_, usage_line
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.verbs import ASKING, add_verb
 from ssm_cli.cli.where import flag
@@ -26,11 +26,11 @@ EPILOG = (
 )
 
 
-def make_app(word: str = "") -> typer.Typer:
-    """Build the program with all its commands, or with the one alone that `word` names.
+def make_app(*words: str) -> typer.Typer:
+    """Build the program with all its commands, or with the one alone that the last word names.
 
-    It keeps no state. To import and to build one command takes some milliseconds; `--version` as
-    the word needs none of them.
+    `help` may stand before that one. The app keeps no state. To import and to build one command
+    takes some milliseconds; `--version` as the only word needs none of them.
     """
     app = typer.Typer(
         name="ssm",
@@ -42,12 +42,14 @@ def make_app(word: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_ssm)
-    if word in ASKING:
-        add_verb(app, word)
-    elif word != VERSION:
+    if words and words[-1] in ASKING:
+        add_verb(app, words[-1])
+        if len(words) > 1:
+            app.command("help", hidden=True)(help_)
+    elif words != (VERSION,):
         from ssm_cli.cli.commands import add_commands  # noqa: PLC0415 - verbs need none of them
 
-        add_commands(app, word)
+        add_commands(app, words)
     return app
 
 
@@ -65,10 +67,8 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
     try:
         code = completion(arguments, env)
         if code is None:
-            word = arguments[0] if arguments and arguments[0] != "help" else ""
-            if word == VERSION and len(arguments) > 1:
-                word = ""
-            app = make_app(word)
+            words = (*arguments[: 2 if "help" in arguments[:1] else 1],)
+            app = make_app(*words if words != (VERSION,) or len(arguments) == 1 else ())
             code = app(with_url(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()
     except typer.TyperException as error:

@@ -25,17 +25,18 @@ COMMANDS: dict[str, Callable[..., int]] = {
 """The commands that are no verbs, and no group of others."""
 
 
-def add_commands(app: typer.Typer, word: str) -> None:
-    """Add the command that `word` names to the app; all of them where it names none."""
-    known = dict.fromkeys(("run", *ASKING, *COMMANDS))
-    for name in [word] if word in known else [] if word == "data" else known:
+def add_commands(app: typer.Typer, words: tuple[str, ...]) -> None:
+    """Add the commands that the words name to the app; all where they name none but `help`."""
+    known = dict.fromkeys(("run", *ASKING, *COMMANDS, "data"))
+    named = [word for word in words if word in known]
+    for name in named if {*named} - {"help"} else known:
         if name in ASKING:
             add_verb(app, name)
+        elif name == "data":
+            about = "What is kept of trees: list, verify, export, copy, compact it."
+            kept = typer.Typer(help=about, cls=Sections)
+            for kept_name, about_data in DATA.items():
+                kept.command(kept_name)(grouped(about_data))
+            app.add_typer(kept, name=name)
         else:
             app.command(name, hidden=name == "help")(grouped(COMMANDS[name]))
-    if word not in known:
-        about = "What is kept of trees: list, verify, export, copy, compact it."
-        kept = typer.Typer(help=about, cls=Sections)
-        for name, about_data in DATA.items():
-            kept.command(name)(grouped(about_data))
-        app.add_typer(kept, name="data")

@@ -40,8 +40,9 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         (["schema"], {*SCREEN, *SERVER, "asyncio"}),
         (["--version"], {*SCREEN, *SERVER, "asyncio", OTHERS}),
         (["restart", "--help"], {*SCREEN, *SERVER, "asyncio", OTHERS}),
+        (["help", "restart"], {*SCREEN, *SERVER, "asyncio", OTHERS}),
     ],
-    ids=["help", "run-yaml", "run-python", "check", "schema", "version", "verb"],
+    ids=["help", "run-yaml", "run-python", "check", "schema", "version", "verb", "help-verb"],
 )
 def test_a_command_imports_only_what_it_uses(
     tmp_path: Path, arguments: list[str], unused: set[str]

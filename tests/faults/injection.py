@@ -123,6 +123,21 @@ def is_counted(code: CodeType) -> bool:
     return is_engine(code) and is_function(code)
 
 
+class Reached:
+    """A line that acts reach; the hash of its code, which takes long, is left for the end.
+
+    Attributes:
+        first, last: the acts that reach it; `times`: how often the last one does.
+        is_bare: whether it is a `try:`, which cannot be struck.
+    """
+
+    __slots__ = ("code", "first", "is_bare", "last", "number", "times")
+
+    def __init__(self, code: CodeType, number: int, act: int, *, is_bare: bool) -> None:
+        self.code, self.number, self.is_bare = code, number, is_bare
+        self.first, self.last, self.times = act, act, 0
+
+
 class Recorder:
     """Counts the lines of the engine that acts reach.
 
@@ -138,23 +153,41 @@ class Recorder:
         self.times: dict[Line, tuple[int, int, int]] = {}
         self.costs: dict[int, int] = {}
         self._lines = 0
+        self._reached: dict[tuple[int, int], Reached] = {}
 
     def watch(self) -> None:
         """Begin to count."""
         watch_all(is_counted, self._count)
 
     def _count(self, frame: FrameType) -> None:
-        if not is_bare_try(frame) and self._stage is not None:
-            code, act = frame.f_code, self._stage.number
-            line = code, frame.f_lineno, code.co_filename
-            first, last, times = self.times.get(line, (act, act, 0))
-            self.times[line] = first, act, times + 1 if act == last else 1
+        code, number = frame.f_code, frame.f_lineno
+        if self._stage is None:
+            return
+        act = self._stage.number
+        reached = self._reached.get((id(code), number))
+        if reached is None:
+            reached = Reached(code, number, act, is_bare=is_bare_try(frame))
+            self._reached[id(code), number] = reached
+        if not reached.is_bare:
+            if reached.last != act:
+                reached.last, reached.times = act, 0
+            reached.times += 1
             self._lines += 1
             self.costs[act] = self._lines
 
     def end(self) -> None:
-        """Let go of what was recorded: a node and all in it."""
+        """Let go of what was recorded, a node and all in it; code that is equal counts as one."""
         self._stage = None
+        for one in self._reached.values():
+            if one.is_bare:
+                continue
+            line = one.code, one.number, one.code.co_filename
+            first, last, times = self.times.get(line, (one.first, one.last, 0))
+            if one.last > last:
+                times = 0
+            times += one.times if one.last >= last else 0
+            self.times[line] = min(first, one.first), max(last, one.last), times
+        self._reached.clear()
 
     def points(self, line: Line) -> list[Point]:
         """The first and the last time that a line is reached."""
