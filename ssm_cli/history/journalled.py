@@ -55,9 +55,7 @@ from ssm_cli.runtime.performer.system import put_state
 from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
-EVERY = (
-    256  # records of a worker, of which one is weighed; more of its first, and behind large ones
-)
+EVERY = 256  # records of a worker, of which one is weighed; more of the first, or behind large ones
 WRITTEN = AsText("")  # an output that is in no journal
 
 
