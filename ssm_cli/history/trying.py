@@ -78,10 +78,10 @@ class Trying:
 
     def _compared(
         self, recorder: Recorder, here: int, worker: str, module: Any
-    ) -> tuple[list[Comparison], int, dict[str, CommandError]]:
+    ) -> tuple[list[Comparison], int, dict[str, CommandError | Forgotten]]:
         """Step the records of a worker, or of `all`; return what `replay` tells of them."""
         teller, known, earlier = Teller(recorder), dict[int, Comparison](), 0
-        others: dict[str, CommandError] = {}
+        others: dict[str, CommandError | Forgotten] = {}
         before: dict[int, bool] = {}
         for one in served_in(recorder, 0, here, None if worker == "all" else worker):
             if not one.is_input or type(one.cell) is not WorkerCell or one.worker in others:
@@ -89,7 +89,7 @@ class Trying:
             if id(one.cell) not in known:
                 try:
                     known[id(one.cell)] = self._comparison(teller, one.cell, module)
-                except CommandError as error:
+                except (CommandError, Forgotten) as error:
                     if worker != "all":
                         raise
                     others[one.worker] = error
@@ -101,7 +101,7 @@ class Trying:
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
         """Return what steps the records of a worker on a module, or on its own code."""
-        need_code_of(cell)
+        need_code_of(cell.spec)
         own, instant = code_of(cell), self._timeline.instant
         if module is None:
             return Comparison(teller, instant, Code(own, self._clock))
@@ -138,7 +138,7 @@ class Trying:
             raise CommandError("`--every` is about a crash; it does not go with --when")
         if every == "yes":
             return self._shrink_tree(recorder, one)
-        need_code_of(one.cell)
+        need_code_of(one.cell.spec)
         trial = life_of(recorder, one.worker, one.record).trial(
             code_of(one.cell), goal_of(recorder, one, when)
         )
