@@ -69,6 +69,8 @@ class Scratch:
         at = here if record is None else self._places.record_at(record, place)
         source = self._places.fork_of(place).node if is_fork(place) else self._places.node
         module = self._places.fork_of(place).code if is_fork(place) else None
+        if at < source.first_record() and is_fork(place):
+            raise Forgotten(f"record {at} is before {place}; `now` leaves it, then `fork {at}`")
         quota = Quota(self._clock, self._processor, AGAIN_S, lambda: True)
         made = made_at(source, at, code, module, is_now=at == recorder.last())
         node, module = yield from bounded(quota, made, f"no fork is made: {SLOW.format(AGAIN_S)}")

@@ -14,7 +14,7 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome, callback_of
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
-from ssm_cli.errors import CommandError, Forgotten, SsmError
+from ssm_cli.errors import CommandError, Forgotten, SsmError, message_of
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import STATE, Asking, parse_expr
@@ -31,6 +31,7 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal, uncrashed
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import AskedFor, Came, Recorder
 from ssm_cli.runtime.node import Node
@@ -126,6 +127,10 @@ class Trying:
                 what one gets from another; they are told, and no test is written.
             place: where one stands.
 
+        Returns:
+            What was found, with the text of the test. `reloaded`: that is of the code of now, and
+            the record of before a reload.
+
         Raises:
             Forgotten: there is no such record, or it is no crash.
             CommandError: it cannot be shrunk, or not written down; says why.
@@ -146,10 +151,13 @@ class Trying:
         found, text = tested(
             one.worker, trial, guarded_run(one.cell), Bounds(now_s=self._clock),
             told=lambda value: teller.state(one.cell, value), beside=beside,
+            node=self._timeline.places.node,
         )  # fmt: skip
         said = found.said(self._clock() - begun_s)
+        former = found.behaviour is not trial.behaviour
         return {"record": one.record, "worker": one.worker, "said": said,
-                "inputs": len(found.inputs), "given": found.given, "test": text}  # fmt: skip
+                "inputs": len(found.inputs), "given": found.given, "test": text,
+                **({"reloaded": True} if former else {})}  # fmt: skip
 
     def _failed(
         self, recorder: Recorder, record: str | None, when: str | None, here: int, place: str
@@ -238,6 +246,7 @@ def tested(
     *,
     told: Callable[[Any], Any],
     beside: str | None,
+    node: Node,
 ) -> tuple[Shrunk, str]:
     """Return the fewest, simplest inputs of a trial, and the text of a test of them.
 
@@ -248,6 +257,7 @@ def tested(
         bounds: when to end, with what is found by then.
         told: returns a value of the worker without what must not leave the process.
         beside: the folder that the test is for, so that its paths are relative.
+        node: where the worker lives: after a reload the test is of the code of now.
 
     Raises:
         CommandError: it cannot be shrunk, or not written down; says why.
@@ -261,10 +271,38 @@ def tested(
                 f"{worker} hides parts of its inputs or state (`redact`), and the test "
                 f"would hold them; shrink it where the worker has no `redact`"
             )
+    found = as_now(node, worker, found)
     text = pytest_file(found, worker, None if beside is None else Path(beside))
     if isinstance(text, Unshrunk):
         raise CommandError(text.why)
     return found, text
+
+
+def as_now(node: Node, worker: str, found: Shrunk) -> Shrunk:
+    """Return what was shrunk with the code that a reload has put in the place of its own.
+
+    A test can import what its file has by now alone.
+
+    Raises:
+        CommandError: a value has no place in the classes of that code.
+    """
+    world = node._world  # noqa: SLF001 - its own room
+    carry, cell = world.outside.carry, world.names.get(worker)
+    if carry is None or type(cell) is not WorkerCell:
+        return found
+    behaviour = code_of(cell)
+    then, now = callback_of(found.behaviour), callback_of(behaviour)
+    if then is now or lasting_name(then) != lasting_name(now):
+        return found
+    try:
+        inputs = tuple((kind, carry(cell, message)) for kind, message in found.inputs)
+        state, after = carry(cell, found.state), carry(cell, found.after)
+    except Exception as error:
+        why = "what it was given is of before a `reload`, and the code of now has no place for it"
+        raise CommandError(f"{worker}: {why}: {message_of(error)}; shrink before it") from error
+    return msgspec.structs.replace(
+        found, behaviour=behaviour, state=state, inputs=inputs, after=after
+    )
 
 
 def inputs_since(recorder: Recorder, first: int, crash: Served | None) -> list[TreeInput]:

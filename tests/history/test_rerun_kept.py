@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli import CalleeCrashed, ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import SysError
+from ssm_cli.errors import CommandError, Forgotten, SysError
 from ssm_cli.history.past import with_past
-from tests.history.ledger import LEDGER, Hold
+from tests.history.ledger import LEDGER, Hold, Total
 from tests.runtime.test_restep import MACHINE
 from tests.thorough import tries
 
@@ -27,6 +27,11 @@ def node() -> Iterator[Node]:
         for name, amount in (("a", 100), ("b", 50), ("c", 1)):
             node.call("ledger", Hold(name, amount))
         yield with_past(node, instant)
+
+
+@pytest.fixture
+def ask(node: Node) -> Ask:
+    return node.perform
 
 
 def refused(node: Node) -> None:
@@ -228,3 +233,63 @@ def test_what_is_left_out_where_inputs_wait_is_as_if_it_had_never_been(hundred: 
             assert found[0] == found[1] == found[2], seed
             compared += 1
     assert compared > 20
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_fork_knows_what_it_was_made_of_up_to_where_that_was(
+    node: Node, ask: Ask, *, again: bool
+) -> None:
+    first = ask("fork", record="2")["place"]
+    ask("standing", first, reading=False).call("ledger", Hold("x", 7))
+    place = ask("fork", at=first)["place"]
+    ask("standing", place, reading=False).call("ledger", Hold("y", 70))
+    ask("standing", first, reading=False).call("ledger", Hold("later", 1))
+    node.call("ledger", Hold("later", 2))
+    if again:
+        ask("edit", record="2", given="Hold b 60", at=place)
+    found = ask("history", at=place)
+    told = [(one["record"], one["input"], one.get("fork")) for one in found["records"]]
+    b, own = ("Hold b 60", place) if again else ("Hold b 50", None)
+    assert told[-4:] == [
+        (1, "Hold a 100", None), (2, b, own), (3, "Hold x 7", own), (4, "Hold y 70", place),
+    ]  # fmt: skip
+    assert (found["first"], found["last"]) == (0, 4)
+    wrote = ask("blame", worker="ledger", path="held", at=place)
+    assert [one["record"] for one in wrote["records"]] == [4, 3, 2, 1]
+    assert wrote["largest"] == 1
+    assert ask("when", worker="ledger", expr="state.held > 105", at=place)["record"]["record"] == 2
+    assert ask("why", record="1", at=place)["records"][0]["input"] == "Hold a 100"
+    assert [one["path"] for one in ask("diff", one="1", at=place)["changes"]] == [
+        "holds.a", "held",
+    ]  # fmt: skip
+    with pytest.raises(Forgotten, match="record 5 is not remembered here; records 0 to 4 are"):
+        ask("why", record="5", at=place)
+    times = [one["at"] for one in found["records"]]
+    assert times == sorted(times)
+    assert [one["at"] for one in ask("history", at="2")["records"]] == times[:2]
+
+
+def test_a_fork_knows_the_crash_that_it_was_made_behind(node: Node, ask: Ask) -> None:
+    node.replace_state("ledger", lambda state: {**state, "held": -1})
+    with pytest.raises(CalleeCrashed):
+        node.call("ledger", Total())
+    place = ask("fork")["place"]
+    assert ask("why", record="crash", at=place)["records"][0]["record"] == 5
+    with pytest.raises(Forgotten, match=r"record 5 is not remembered here; a fork has records of"):
+        ask("shrink", record="crash", at=place)
+    ask("standing", place, reading=False).call("ledger", Hold("x", 7))
+    with pytest.raises(Forgotten, match=r"record 3 is before fork1; `now` leaves it, then `fork 3"):
+        ask("fork", record="3", at=place)
+
+
+@pytest.mark.parametrize("where", ["2", "crash", "start", "17:51"])
+def test_at_leads_out_of_no_fork_unless_it_says_so(ask: Ask, where: str) -> None:
+    place = ask("fork", record="2")["place"]
+    with pytest.raises(CommandError, match=f"then `at {where}` goes there, and `at fork1` comes"):
+        ask("go", where=where, at=place)
+    assert ask("go", where="now", at=place)["place"] == ""
+    for come_from in ("", "1", "fork1"):
+        found = ask("go", where="fork1", at=come_from)
+        assert (found["place"], found["number"]) == ("fork1", 2)
+    with pytest.raises(Forgotten, match="there is no fork `fork2`; there is fork1"):
+        ask("go", where="fork2")
