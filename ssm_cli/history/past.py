@@ -15,7 +15,7 @@ from ssm_cli.history.marks import timeline as marks_at
 from ssm_cli.history.places import need_rest
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.saved.keeping import bytes_of_past
-from ssm_cli.history.scratch import Scratch, need_code
+from ssm_cli.history.scratch import Scratch, need_steps
 from ssm_cli.history.telling import Data
 from ssm_cli.history.timeline import AT_ONCE_S, MOST_S, Timeline
 from ssm_cli.history.trying import Trying
@@ -121,7 +121,7 @@ class Past:
             raise ReadOnly(READ_ONLY)
         if place and not reading:
             need_rest(fork := self._places.fork_of(place))
-            need_code(fork.node)
+            need_steps(fork)
             if not (fork.node.running or fork.node.gave_up):
                 raise CalleeStopped(STOPPED.format(place), worker=place, reason="noproc")
         if record is not None:

@@ -26,7 +26,7 @@ from ssm_cli.runtime.recording.rewind import as_it_is, at_once
 MOST_FORKS = 64
 KEPT_TREES = 4  # at records that were looked at last
 TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
-WHERE = "expected a record, `now`, `start`, `crash`, or a time like 17:51 or 17:51:41.195"
+WHERE = "expected a record, `now`, `start`, `crash`, a fork, or a time like 17:51 or 17:51:41.195"
 
 
 class Fork(msgspec.Struct, eq=False):

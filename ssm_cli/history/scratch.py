@@ -135,7 +135,7 @@ class Scratch:
         why not all of the time has passed, "" if it has.
         """
         fork, seconds = self._fork(place), seconds_of(span)
-        need_code(fork.node)
+        need_steps(fork)
         if not 0 < seconds <= MOST_ADVANCE_S:
             expected = "expected more than 0 s and at most 10 years"
             raise CommandError(f"cannot advance {seconds:g} s; {expected}")
@@ -241,7 +241,7 @@ class Scratch:
     def _again(self, place: str, instead: Mapping[int, Any]) -> Turns[Data]:
         """Step a fork again from before the first of some records, with other inputs."""
         fork = self._fork(place)
-        need_code(fork.node)
+        need_steps(fork)
         for number, given in instead.items():
             one = self._record(fork, number)
             if given is not None:
@@ -285,8 +285,16 @@ def refuse_another(live: Cell, there: WorkerCell, place: str) -> None:
         )
 
 
+def need_steps(fork: Fork) -> None:
+    """Raise `Forgotten` for a fork that cannot go on, as code that it needs is not here."""
+    try:
+        need_steps(fork)
+    except CommandError as error:
+        raise Forgotten(str(error)) from None
+
+
 def need_code(node: Node) -> None:
-    """Raise `Forgotten` where the code of a worker, or of those to come, is not here to step it."""
+    """Raise `CommandError` where the code of a worker, or of one to come, is not here."""
     world = node._world  # noqa: SLF001 - its own room
     templates = (walk(child) for pool in world.pools.values() for child in pool.spec.children)
     for _, spec in chain(*templates):
@@ -296,10 +304,10 @@ def need_code(node: Node) -> None:
 
 
 def need_code_of(spec: ChildSpec) -> None:
-    """Raise `Forgotten` where the code of one worker is not here to step it."""
+    """Raise `CommandError` where the code of one worker is not here to step it."""
     start = spec.start if isinstance(spec, WorkerSpec) else None
     if start is GONE_MACHINE or start is GoneServer:
-        raise Forgotten(f"{spec.id} cannot be stepped: {GONE}")
+        raise CommandError(f"{spec.id} cannot be stepped: {GONE}")
 
 
 def under_way_differing(one: Node, other: Node) -> list[Data]:

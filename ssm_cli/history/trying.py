@@ -79,10 +79,10 @@ class Trying:
 
     def _compared(
         self, recorder: Recorder, here: int, worker: str, module: Any
-    ) -> tuple[list[Comparison], int, dict[str, CommandError | Forgotten]]:
+    ) -> tuple[list[Comparison], int, dict[str, CommandError]]:
         """Step the records of a worker, or of `all`; return what `replay` tells of them."""
         teller, known, earlier = Teller(recorder), dict[int, Comparison](), 0
-        others: dict[str, CommandError | Forgotten] = {}
+        others: dict[str, CommandError] = {}
         before: dict[int, bool] = {}
         for one in served_in(recorder, 0, here, None if worker == "all" else worker):
             if not one.is_input or type(one.cell) is not WorkerCell or one.worker in others:
@@ -90,7 +90,7 @@ class Trying:
             if id(one.cell) not in known:
                 try:
                     known[id(one.cell)] = self._comparison(teller, one.cell, module)
-                except (CommandError, Forgotten) as error:
+                except CommandError as error:
                     if worker != "all":
                         raise
                     others[one.worker] = error
