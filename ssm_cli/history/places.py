@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
 from ssm_cli.runtime.recording.rewind import as_it_is, at_once
 
+T = TypeVar("T")
 MOST_FORKS = 64
 KEPT_TREES = 4  # at records that were looked at last
 TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
@@ -64,16 +65,22 @@ class Fork(msgspec.Struct, eq=False):
             return self.source.recorder()
         return self.parent.recorder_of(number)
 
-    def known(self) -> tuple[Recorder, int]:
-        """Return what is remembered of its whole past, and behind which record its own begins.
+    def known(self) -> Recorder:
+        """Return what is remembered of its whole past.
 
-        What was before is remembered by what it was made of, up to where that was.
+        What was before its own records is remembered by what it was made of, up to where that was.
         """
         own = self.node.recorder()
-        before = self.source.recorder() if self.parent is None else self.parent.known()[0]
+        before = self.source.recorder() if self.parent is None else self.parent.known()
         assert own is not None, "a scratch tree remembers"
-        begin = own.ring[0][0]
-        return own if before is None else behind(before, own, min(begin, self.record)), begin
+        return own if before is None else behind(before, own, min(self.begin, self.record))
+
+    @property
+    def begin(self) -> int:
+        """The record behind which its own are remembered: that of its source, or an earlier one."""
+        own = self.node.recorder()
+        assert own is not None, "as above"
+        return own.ring[0][0] - (own.ring[0][1] is not None)
 
     @property
     def depth(self) -> int:
@@ -100,14 +107,19 @@ def behind(before: Recorder, own: Recorder, record: int) -> Recorder:
     known, earlier = as_it_is(own), [*before.ring]
     earlier = earlier[: bisect_right(earlier, record, key=itemgetter(0))]
     known.ring = deque([*at_once(before, earlier, record), *own.ring])
-    for of, here in ((before.causes, known.causes), (before.askers, known.askers)):
-        here |= {n: said for n, said in of.items() if n <= record and n not in here}
+    known.causes = up_to(before.causes, record) | own.causes
+    known.askers = up_to(before.askers, record) | own.askers
     known.instants.take_earlier(before.instants, record)
     known.impure = InPlace()
     for recorder in (own, before):
         recorder.impure.compare()
         known.impure.found |= recorder.impure.found
     return known
+
+
+def up_to(known: dict[int, T], record: int) -> dict[int, T]:
+    """Return what is known by the numbers of records, of those up to one."""
+    return {number: said for number, said in known.items() if number <= record}
 
 
 def need_rest(fork: Fork) -> None:
@@ -221,11 +233,11 @@ class Places:
         """
         _, recorder, here = self.remembered(place)
         is_fork = bool(place) and not is_number(place)
-        return (self.fork_of(place).known()[0] if is_fork else recorder), here
+        return (self.fork_of(place).known() if is_fork else recorder), here
 
     def begin(self, place: str) -> int | None:
         """Return behind which record a fork has records of its own; None at any other place."""
-        return self.fork_of(place).known()[1] if place and not is_number(place) else None
+        return self.fork_of(place).begin if place and not is_number(place) else None
 
     def record_at(self, where: str, place: str = "") -> int:
         """Return the record that a word stands for, seen from a place.
@@ -234,14 +246,14 @@ class Places:
             CommandError: it stands for none.
             Forgotten: there is none at that time, or no crash.
         """
-        node, _, _ = self.remembered(place)
-        recorder, _ = self.known(place)
+        node, recorder, _ = self.remembered(place)
         if is_number(where):
             return record_said(where)
         if where == "now":
             return recorder.last()
         if where == "start":
             return node.first_record()
+        recorder, _ = self.known(place)
         if where == "crash":
             return last_crash(recorder)
         return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))

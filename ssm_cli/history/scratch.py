@@ -288,7 +288,7 @@ def refuse_another(live: Cell, there: WorkerCell, place: str) -> None:
 def need_steps(fork: Fork) -> None:
     """Raise `Forgotten` for a fork that cannot go on, as code that it needs is not here."""
     try:
-        need_steps(fork)
+        need_code(fork.node)
     except CommandError as error:
         raise Forgotten(str(error)) from None
 

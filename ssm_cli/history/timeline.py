@@ -100,11 +100,9 @@ class Timeline:
         if where.startswith("fork"):
             _, recorder, record = self.places.remembered(where)
             return self._arrived(where, recorder, record)
-        if where == "now":
-            place = ""
+        place = "" if where == "now" else place
         refuse_fork(place, where)
-        record = self.places.record_at(where, place)
-        _, recorder, _ = self.places.remembered(place)
+        record, (_, recorder, _) = self.places.record_at(where), self.places.remembered("")
         if where == "now":
             return self._arrived("", recorder, record)
         crashed = where == "crash"
@@ -166,7 +164,7 @@ class Timeline:
             found = self._record(recorder, record)
             return {
                 "record": teller.record(found, self.instant),
-                "changes": [self._told(found.worker, c) for c in teller.changes(found, 1000)],
+                "changes": [told_of(found.worker, c) for c in teller.changes(found, 1000)],
             }
         first, second = (self.places.record_at(word, place) for word in (one, other))
         before = yield from self.places.tree_at(first, place)
@@ -287,10 +285,6 @@ class Timeline:
 
         return wanted
 
-    @staticmethod
-    def _told(worker: str, change: Change) -> Data:
-        return {"worker": worker, **change_record(change)}
-
     def differing(
         self, one: Node, other: Node, names: Sequence[str] | None = None
     ) -> Turns[list[Data]]:
@@ -304,7 +298,7 @@ class Timeline:
             yield
             before, after = (in_its_classes(live, name, state_in(n, name)) for n in (one, other))
             if before is not after:
-                found += [self._told(name, change) for change in changes(before, after)]
+                found += [told_of(name, change) for change in changes(before, after)]
         return found
 
 
@@ -373,6 +367,11 @@ class Writes:
             self._found = NOTHING if shown is NOTHING else self._part.find(shown)
             self._last = state
         return self._found
+
+
+def told_of(worker: str, change: Change) -> Data:
+    """Return a change of a worker's state as data."""
+    return {"worker": worker, **change_record(change)}
 
 
 def state_in(node: Node, worker: str) -> Any:

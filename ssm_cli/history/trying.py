@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import AskedFor, Came, Recorder
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import bare_cell
 
@@ -127,10 +129,6 @@ class Trying:
                 what one gets from another; they are told, and no test is written.
             place: where one stands.
 
-        Returns:
-            What was found, with the text of the test. `reloaded`: that is of the code of now, and
-            the record of before a reload.
-
         Raises:
             Forgotten: there is no such record, or it is no crash.
             CommandError: it cannot be shrunk, or not written down; says why.
@@ -144,20 +142,17 @@ class Trying:
         if every == "yes":
             return self._shrink_tree(recorder, one)
         need_code_of(one.cell.spec)
-        trial = life_of(recorder, one.worker, one.record).trial(
-            code_of(one.cell), goal_of(recorder, one, when)
-        )
-        begun_s, teller = self._clock(), Teller(recorder)
+        code, goal = code_of(one.cell), goal_of(recorder, one, when)
+        trial = life_of(recorder, one.worker, one.record).trial(code, goal)
+        begun_s, live = self._clock(), self._timeline.places.node._world  # noqa: SLF001 - its own room
         found, text = tested(
             one.worker, trial, guarded_run(one.cell), Bounds(now_s=self._clock),
-            told=lambda value: teller.state(one.cell, value), beside=beside,
-            node=self._timeline.places.node,
+            told=partial(Teller(recorder).state, one.cell), beside=beside, live=live,
         )  # fmt: skip
-        said = found.said(self._clock() - begun_s)
-        former = found.behaviour is not trial.behaviour
-        return {"record": one.record, "worker": one.worker, "said": said,
-                "inputs": len(found.inputs), "given": found.given, "test": text,
-                **({"reloaded": True} if former else {})}  # fmt: skip
+        reloaded = {"reloaded": True} if found.behaviour is not trial.behaviour else {}
+        return {"record": one.record, "worker": one.worker, **reloaded,
+                "said": found.said(self._clock() - begun_s), "test": text,
+                "inputs": len(found.inputs), "given": found.given}  # fmt: skip
 
     def _failed(
         self, recorder: Recorder, record: str | None, when: str | None, here: int, place: str
@@ -246,7 +241,7 @@ def tested(
     *,
     told: Callable[[Any], Any],
     beside: str | None,
-    node: Node,
+    live: World,
 ) -> tuple[Shrunk, str]:
     """Return the fewest, simplest inputs of a trial, and the text of a test of them.
 
@@ -257,7 +252,7 @@ def tested(
         bounds: when to end, with what is found by then.
         told: returns a value of the worker without what must not leave the process.
         beside: the folder that the test is for, so that its paths are relative.
-        node: where the worker lives: after a reload the test is of the code of now.
+        live: where the worker lives: after a reload the test is of the code of now.
 
     Raises:
         CommandError: it cannot be shrunk, or not written down; says why.
@@ -271,14 +266,14 @@ def tested(
                 f"{worker} hides parts of its inputs or state (`redact`), and the test "
                 f"would hold them; shrink it where the worker has no `redact`"
             )
-    found = as_now(node, worker, found)
+    found = as_now(live, worker, found)
     text = pytest_file(found, worker, None if beside is None else Path(beside))
     if isinstance(text, Unshrunk):
         raise CommandError(text.why)
     return found, text
 
 
-def as_now(node: Node, worker: str, found: Shrunk) -> Shrunk:
+def as_now(live: World, worker: str, found: Shrunk) -> Shrunk:
     """Return what was shrunk with the code that a reload has put in the place of its own.
 
     A test can import what its file has by now alone.
@@ -286,8 +281,7 @@ def as_now(node: Node, worker: str, found: Shrunk) -> Shrunk:
     Raises:
         CommandError: a value has no place in the classes of that code.
     """
-    world = node._world  # noqa: SLF001 - its own room
-    carry, cell = world.outside.carry, world.names.get(worker)
+    carry, cell = live.outside.carry, live.names.get(worker)
     if carry is None or type(cell) is not WorkerCell:
         return found
     behaviour = code_of(cell)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from ssm_cli import CalleeCrashed, ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, Forgotten, SysError
 from ssm_cli.history.past import with_past
@@ -293,3 +296,13 @@ def test_at_leads_out_of_no_fork_unless_it_says_so(ask: Ask, where: str) -> None
         assert (found["place"], found["number"]) == ("fork1", 2)
     with pytest.raises(Forgotten, match="there is no fork `fork2`; there is fork1"):
         ask("go", where="fork2")
+
+
+@pytest.mark.parametrize(("line", "waiting"), [("state b", 50), ("tree", 50), ("trace b", 0)])
+def test_a_command_that_only_reads_serves_nothing_in_a_fork(line: str, waiting: int) -> None:
+    with busy() as node:
+        place = node.perform("fork", record="70")["place"]
+        command = parse_line(line, ("a", "b"))
+        assert command is not None
+        assert not execute(msgspec.structs.replace(command, at=place), node).error
+        assert node.perform("forks")["forks"][0]["waiting"] == waiting

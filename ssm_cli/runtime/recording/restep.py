@@ -142,7 +142,7 @@ def step_again(
     finally:
         world.outside.links = None
     world.retry_at_s = 0.0
-    yield from leading.end()
+    yield from leading.serve_new(is_end=True)
 
 
 def give_again(recorder: Recorder, world: World, entry: Entry, instead: Mapping[int, Any]) -> None:
@@ -270,7 +270,7 @@ class Leading:
         if to_s <= clock.now_s():
             return
         for _ in range(MOST_ROUNDS if self._differs else 0):
-            yield from self._serve_new()
+            yield from self.serve_new()
             due_s = world.timers.next_s()
             if due_s >= to_s or not world.running:
                 break
@@ -287,12 +287,8 @@ class Leading:
         finally:
             world.pumping = False
 
-    def end(self) -> Iterator[None]:
-        """Serve what waits and is not awaited behind all of it, with what is due by now."""
-        yield from self._serve_new(is_end=True)
-
-    def _serve_new(self, *, is_end: bool = False) -> Iterator[None]:
-        """Serve what waits and is not remembered to be served later."""
+    def serve_new(self, *, is_end: bool = False) -> Iterator[None]:
+        """Serve what waits and is not remembered to be served later; in the end what is due too."""
         queue, counted = self._world.queue, Counter[Any]()
         if queue:
             self._count()
