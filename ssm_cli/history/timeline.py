@@ -164,7 +164,7 @@ class Timeline:
             found = self._record(recorder, record)
             return {
                 "record": teller.record(found, self.instant),
-                "changes": [told_of(found.worker, c) for c in teller.changes(found, 1000)],
+                "changes": [change_of(found.worker, c) for c in teller.changes(found, 1000)],
             }
         first, second = (self.places.record_at(word, place) for word in (one, other))
         before = yield from self.places.tree_at(first, place)
@@ -298,7 +298,7 @@ class Timeline:
             yield
             before, after = (in_its_classes(live, name, state_in(n, name)) for n in (one, other))
             if before is not after:
-                found += [told_of(name, change) for change in changes(before, after)]
+                found += [change_of(name, change) for change in changes(before, after)]
         return found
 
 
@@ -369,7 +369,7 @@ class Writes:
         return self._found
 
 
-def told_of(worker: str, change: Change) -> Data:
+def change_of(worker: str, change: Change) -> Data:
     """Return a change of a worker's state as data."""
     return {"worker": worker, **change_record(change)}
 
