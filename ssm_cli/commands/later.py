@@ -10,6 +10,7 @@ from ssm_cli.commands.future_verbs import FUTURES
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.verbs import VERBS
 from ssm_cli.runtime.api import NodeApi
 
 BESIDE = frozenset({"replay", "report", "save", "shrink"})
@@ -59,9 +60,10 @@ def takes_long(command: Command, api: NodeApi) -> bool:
 def fork_settled(command: Command, api: NodeApi, there: NodeApi) -> str:
     """Have a fork serve what a command has set off in it; return why it was stopped, or "".
 
-    `api` is the live tree, `there` the fork.
+    One that only reads sets off nothing. `api` is the live tree, `there` the fork.
     """
-    if not is_in_fork(command):
+    route = VERBS[command.verb].route
+    if not is_in_fork(command) or (route is not None and route.method == "GET"):
         return ""
     if isinstance(there, SettledThere):
         return there.stopped()

@@ -187,7 +187,11 @@ def _values(change: Data, columns: int = 0) -> str:
 def _history(found: Data) -> Turns[Shown]:
     records = found["records"]
     none = "nothing is remembered" if not found["last"] else "no record here yet"
-    return (yield from each_line(records, record_line)) or [none], records
+    lines = yield from each_line(records, record_line)
+    forked = [number for number, record in enumerate(records) if "fork" in record]
+    if forked and forked[0]:
+        lines.insert(forked[0], f"{records[-1]['fork']} from here on:")
+    return lines or [none], records
 
 
 def _place(found: Data) -> Shown:

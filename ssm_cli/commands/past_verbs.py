@@ -33,7 +33,7 @@ _OF_PAST: tuple[Verb, ...] = (
          "history",
          tells("history", "The last records, oldest first.", OF, LAST, path=""),
          (ONLY_LAST, *LOOKING)),
-    Verb("at", (Parameter("where", "word", shown="RECORD|TIME|crash"),),
+    Verb("at", (Parameter("where", "word", shown="RECORD|TIME|crash|FORK"),),
          "go there: tree, log, state, status and crash show that moment, read only", "history",
          tells("go", "The place that a word stands for.",
                Query("where", "string", "a record, `now`, `start`, `crash`, a time", required=True),

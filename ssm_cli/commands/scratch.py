@@ -175,7 +175,8 @@ def _replay(found: Data) -> Shown:
 def _shrink(found: Data) -> Shown:
     lines = [found["said"]]
     if found.get("file"):
-        lines[0] += f"; {found['file']} fails as record {found['record']} did"
+        unless = ", unless a reload has mended that" if found.get("reloaded") else ""
+        lines[0] += f"; {found['file']} fails as record {found['record']} did{unless}"
     else:
         lines += found["test"].rstrip().split("\n")
     if "unwritten" in found:

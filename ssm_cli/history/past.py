@@ -15,7 +15,7 @@ from ssm_cli.history.marks import timeline as marks_at
 from ssm_cli.history.places import need_rest
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.saved.keeping import bytes_of_past
-from ssm_cli.history.scratch import Scratch
+from ssm_cli.history.scratch import Scratch, need_steps
 from ssm_cli.history.telling import Data
 from ssm_cli.history.timeline import AT_ONCE_S, MOST_S, Timeline
 from ssm_cli.history.trying import Trying
@@ -112,7 +112,7 @@ class Past:
 
         Raises:
             ReadOnly: it is one of the past, and something else than reading is asked of it.
-            Forgotten: the record is not remembered, or there is no such fork.
+            Forgotten: the record is not remembered, there is no such fork, or its code is not here.
             CommandError: the word stands for no place, or the fork is being stepped.
             CalleeStopped: the fork was stopped.
         """
@@ -121,6 +121,7 @@ class Past:
             raise ReadOnly(READ_ONLY)
         if place and not reading:
             need_rest(fork := self._places.fork_of(place))
+            need_steps(fork)
             if not (fork.node.running or fork.node.gave_up):
                 raise CalleeStopped(STOPPED.format(place), worker=place, reason="noproc")
         if record is not None:

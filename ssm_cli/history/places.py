@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from bisect import bisect_right
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import msgspec
 
 from ssm_cli.errors import MOST_PLACES, CommandError, Forgotten, is_number, whole_number
 from ssm_cli.history.records import has_number
 from ssm_cli.history.turns import Turns, all_turns
+from ssm_cli.runtime.engine.inplace import InPlace
 from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
+from ssm_cli.runtime.recording.rewind import as_it_is, at_once
 
+T = TypeVar("T")
 MOST_FORKS = 64
 KEPT_TREES = 4  # at records that were looked at last
 TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
-WHERE = "expected a record, `now`, `start`, `crash`, or a time like 17:51 or 17:51:41.195"
+WHERE = "expected a record, `now`, `start`, `crash`, a fork, or a time like 17:51 or 17:51:41.195"
 
 
 class Fork(msgspec.Struct, eq=False):
@@ -60,6 +65,23 @@ class Fork(msgspec.Struct, eq=False):
             return self.source.recorder()
         return self.parent.recorder_of(number)
 
+    def known(self) -> Recorder:
+        """Return what is remembered of its whole past.
+
+        What was before its own records is remembered by what it was made of, up to where that was.
+        """
+        own = self.node.recorder()
+        before = self.source.recorder() if self.parent is None else self.parent.known()
+        assert own is not None, "a scratch tree remembers"
+        return own if before is None else behind(before, own, min(self.begin, self.record))
+
+    @property
+    def begin(self) -> int:
+        """The record behind which its own are remembered: that of its source, or an earlier one."""
+        own = self.node.recorder()
+        assert own is not None, "as above"
+        return own.ring[0][0] - (own.ring[0][1] is not None)
+
     @property
     def depth(self) -> int:
         """Of how many forks, each made of the next, it is the first."""
@@ -78,6 +100,26 @@ class Fork(msgspec.Struct, eq=False):
             yield
         finally:
             self.busy = False
+
+
+def behind(before: Recorder, own: Recorder, record: int) -> Recorder:
+    """Return what two recorders know: one up to a record and what came at once, the other since."""
+    known, earlier = as_it_is(own), [*before.ring]
+    earlier = earlier[: bisect_right(earlier, record, key=itemgetter(0))]
+    known.ring = deque([*at_once(before, earlier, record), *own.ring])
+    known.causes = up_to(before.causes, record) | own.causes
+    known.askers = up_to(before.askers, record) | own.askers
+    known.instants.take_earlier(before.instants, record)
+    known.impure = InPlace()
+    for recorder in (own, before):
+        recorder.impure.compare()
+        known.impure.found |= recorder.impure.found
+    return known
+
+
+def up_to(known: dict[int, T], record: int) -> dict[int, T]:
+    """Return what is known by the numbers of records, of those up to one."""
+    return {number: said for number, said in known.items() if number <= record}
 
 
 def need_rest(fork: Fork) -> None:
@@ -181,6 +223,22 @@ class Places:
             raise Forgotten(f"there is no record {here}; the last one is {last}")
         return node, recorder, here
 
+    def known(self, place: str) -> tuple[Recorder, int]:
+        """Return what is known of the past of a place, and the last record there.
+
+        In a fork that is what it has served, and before it what it was made of.
+
+        Raises:
+            Forgotten: nothing is remembered, or there is no such record.
+        """
+        _, recorder, here = self.remembered(place)
+        is_fork = bool(place) and not is_number(place)
+        return (self.fork_of(place).known() if is_fork else recorder), here
+
+    def begin(self, place: str) -> int | None:
+        """Return behind which record a fork has records of its own; None at any other place."""
+        return self.fork_of(place).begin if place and not is_number(place) else None
+
     def record_at(self, where: str, place: str = "") -> int:
         """Return the record that a word stands for, seen from a place.
 
@@ -195,8 +253,9 @@ class Places:
             return recorder.last()
         if where == "start":
             return node.first_record()
+        recorder, _ = self.known(place)
         if where == "crash":
-            return last_crash(recorder, of_its_own(place))
+            return last_crash(recorder)
         return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))
 
 
@@ -221,13 +280,13 @@ def unless_there(world: World, name: str) -> str:
     return "" if is_there else f"; there is no worker `{name[:80]}`{hint_for(world, name)}"
 
 
-def last_crash(recorder: Recorder, hint: str = "") -> int:
+def last_crash(recorder: Recorder) -> int:
     """Return the record of the last crash."""
     for entry in reversed(recorder.ring):
         what = entry[5]
         if type(what) is Came and what.outcome is None:
             return entry[0]
-    raise Forgotten(f"no crash is remembered{hint and ' here'}{hint}")
+    raise Forgotten("no crash is remembered")
 
 
 def at_time(recorder: Recorder, at_s: float) -> int:

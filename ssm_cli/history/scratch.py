@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
@@ -28,6 +28,7 @@ from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node, with_own_states
 from ssm_cli.runtime.outside import is_raised_by_code
+from ssm_cli.spec.model import ChildSpec, WorkerSpec, walk
 
 MOST_ADVANCE_S = 10 * 365 * 86_400.0
 MOST_LEFT_OUT = 1000  # records at once
@@ -68,6 +69,8 @@ class Scratch:
         at = here if record is None else self._places.record_at(record, place)
         source = self._places.fork_of(place).node if is_fork(place) else self._places.node
         module = self._places.fork_of(place).code if is_fork(place) else None
+        if at < source.first_record() and is_fork(place):
+            raise Forgotten(f"record {at} is before {place}; `now` leaves it, then `fork {at}`")
         quota = Quota(self._clock, self._processor, AGAIN_S, lambda: True)
         made = made_at(source, at, code, module, is_now=at == recorder.last())
         node, module = yield from bounded(quota, made, f"no fork is made: {SLOW.format(AGAIN_S)}")
@@ -132,6 +135,7 @@ class Scratch:
         why not all of the time has passed, "" if it has.
         """
         fork, seconds = self._fork(place), seconds_of(span)
+        need_steps(fork)
         if not 0 < seconds <= MOST_ADVANCE_S:
             expected = "expected more than 0 s and at most 10 years"
             raise CommandError(f"cannot advance {seconds:g} s; {expected}")
@@ -237,7 +241,7 @@ class Scratch:
     def _again(self, place: str, instead: Mapping[int, Any]) -> Turns[Data]:
         """Step a fork again from before the first of some records, with other inputs."""
         fork = self._fork(place)
-        need_code(fork.node)
+        need_steps(fork)
         for number, given in instead.items():
             one = self._record(fork, number)
             if given is not None:
@@ -281,17 +285,29 @@ def refuse_another(live: Cell, there: WorkerCell, place: str) -> None:
         )
 
 
+def need_steps(fork: Fork) -> None:
+    """Raise `Forgotten` for a fork that cannot go on, as code that it needs is not here."""
+    try:
+        need_code(fork.node)
+    except CommandError as error:
+        raise Forgotten(str(error)) from None
+
+
 def need_code(node: Node) -> None:
-    """Raise `CommandError` where the code of a worker is not here to be stepped."""
+    """Raise `CommandError` where the code of a worker, or of one to come, is not here."""
+    world = node._world  # noqa: SLF001 - its own room
+    templates = (walk(child) for pool in world.pools.values() for child in pool.spec.children)
+    for _, spec in chain(*templates):
+        need_code_of(spec)
     for name in node.names("worker"):
-        need_code_of(node._world.names[name])  # noqa: SLF001 - its own room
+        need_code_of(world.names[name].spec)
 
 
-def need_code_of(cell: Cell) -> None:
-    """Raise `CommandError` where the code of one worker is not here to be stepped."""
-    start = cell.spec.start
+def need_code_of(spec: ChildSpec) -> None:
+    """Raise `CommandError` where the code of one worker is not here to step it."""
+    start = spec.start if isinstance(spec, WorkerSpec) else None
     if start is GONE_MACHINE or start is GoneServer:
-        raise CommandError(f"{cell.spec.id} cannot be stepped: {GONE}")
+        raise CommandError(f"{spec.id} cannot be stepped: {GONE}")
 
 
 def under_way_differing(one: Node, other: Node) -> list[Data]:

@@ -22,7 +22,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
-from ssm_cli.runtime.recording.rewind import as_it_is
+from ssm_cli.runtime.recording.rewind import as_it_is, first_in
 
 MOST_S = 2.0  # that a question may take
 LOOK_S = 20.0  # of processor time, for one that is asked in turns
@@ -79,24 +79,30 @@ class Timeline:
     @looking
     def history(self, worker: str | None = None, last: int = SHOWN, place: str = "") -> Turns[Data]:
         """Return the last records (of one worker), oldest first, and what is remembered."""
-        _, recorder, here = self.places.remembered(place)
-        first, recorder = self._first(place), as_it_is(recorder)
+        recorder, here = self.places.known(place)
+        recorder, begin = as_it_is(recorder), self.places.begin(place)
+        first = first_in(recorder)
         teller = Teller(recorder)
         told: list[Data] = []
         records = served_in(recorder, 0, here, worker, back=True)
         for one in islice(records, min(max(0, last), MOST_SHOWN)):
-            told.append(teller.record(one, self.instant))
+            of_fork = {"fork": place} if begin is not None and one.record > begin else {}
+            told.append(teller.record(one, self.instant) | of_fork)
             yield
         if worker is not None and not told:
             self._need(recorder, worker)
-        return {"first": first, "last": recorder.last(), "records": told[::-1]}
+        last = recorder.last()
+        return {"first": last if first is None else first, "last": last, "records": told[::-1]}
 
     @looking
     def go(self, where: str, place: str = "") -> Turns[Data]:
         """Return the place that a word stands for (`at`), and its record."""
-        place = place if is_number(place) else ""  # a fork has no past of its own to go to
-        record = self.places.record_at(where, place)
-        _, recorder, _ = self.places.remembered(place)
+        if where.startswith("fork"):
+            _, recorder, record = self.places.remembered(where)
+            return self._arrived(where, recorder, record)
+        place = "" if where == "now" else place
+        refuse_fork(place, where)
+        record, (_, recorder, _) = self.places.record_at(where), self.places.remembered("")
         if where == "now":
             return self._arrived("", recorder, record)
         crashed = where == "crash"
@@ -151,14 +157,14 @@ class Timeline:
         self, one: str | None = None, other: str | None = None, place: str = ""
     ) -> Turns[Data]:
         """Return what a record changed, or what lies between two places, worker by worker."""
-        _, recorder, here = self.places.remembered(place)
+        recorder, here = self.places.known(place)
         teller = Teller(recorder)
         if one is None or other is None:
             record = here if one is None else self.places.record_at(one, place)
             found = self._record(recorder, record)
             return {
                 "record": teller.record(found, self.instant),
-                "changes": [self._told(found.worker, c) for c in teller.changes(found, 1000)],
+                "changes": [change_of(found.worker, c) for c in teller.changes(found, 1000)],
             }
         first, second = (self.places.record_at(word, place) for word in (one, other))
         before = yield from self.places.tree_at(first, place)
@@ -173,7 +179,7 @@ class Timeline:
 
         The largest change of a number is marked, and the first after which `when` holds.
         """
-        _, recorder, here = self.places.remembered(place)
+        recorder, here = self.places.known(place)
         self._need(recorder, worker)
         teller, part = Teller(recorder), parse_path(path)
         asking = None if when is None else Asking(parse_expr(when))
@@ -205,7 +211,7 @@ class Timeline:
 
     def when(self, worker: str, expr: str, place: str = "") -> Data:
         """Return the first record after which an EXPR holds; `record` is None where none is."""
-        _, recorder, here = self.places.remembered(place)
+        recorder, here = self.places.known(place)
         self._need(recorder, worker)
         teller, asking = Teller(recorder), Asking(parse_expr(expr))
         for entry in self.patience.in_time(entries_in(recorder, 0, here, worker)):
@@ -220,7 +226,7 @@ class Timeline:
 
         Without a record that of the place is meant.
         """
-        _, recorder, here = self.places.remembered(place)
+        recorder, here = self.places.known(place)
         teller = Teller(recorder)
         chain: list[Data] = []
         number: int | None = here if record is None else self.places.record_at(record, place)
@@ -252,10 +258,6 @@ class Timeline:
             hint = hint_for(recorder.world, worker)
             raise Forgotten(f"no worker `{worker}` is there or remembered{hint}")
 
-    def _first(self, place: str) -> int:
-        node, _, _ = self.places.remembered(place)
-        return node.first_record()
-
     def _arrived(self, place: str, recorder: Recorder, record: int) -> Data:
         one = latest_of(recorder, record)
         told = None if one is None else Teller(recorder).record(one, self.instant)
@@ -283,21 +285,20 @@ class Timeline:
 
         return wanted
 
-    @staticmethod
-    def _told(worker: str, change: Change) -> Data:
-        return {"worker": worker, **change_record(change)}
-
     def differing(
         self, one: Node, other: Node, names: Sequence[str] | None = None
     ) -> Turns[list[Data]]:
-        """Return what differs between two trees: each worker's state, and who is there."""
-        found: list[Data] = []
+        """Return what differs between two trees: each worker's state, and who is there.
+
+        Both are compared in the classes of now, where a reload has put others in their place.
+        """
+        live, found = self.places.node, list[Data]()
         names = names or [*dict.fromkeys([*one.names("worker"), *other.names("worker")])]
         for name in names:
             yield
-            before, after = (state_in(node, name) for node in (one, other))
+            before, after = (in_its_classes(live, name, state_in(n, name)) for n in (one, other))
             if before is not after:
-                found += [self._told(name, change) for change in changes(before, after)]
+                found += [change_of(name, change) for change in changes(before, after)]
         return found
 
 
@@ -368,9 +369,26 @@ class Writes:
         return self._found
 
 
+def change_of(worker: str, change: Change) -> Data:
+    """Return a change of a worker's state as data."""
+    return {"worker": worker, **change_record(change)}
+
+
 def state_in(node: Node, worker: str) -> Any:
     """Return the redacted state of a worker; `NOTHING` where it does not run."""
     return node.get_state(worker) if node.whereis(worker) is not None else NOTHING
+
+
+def in_its_classes(node: Node, worker: str, value: Any) -> Any:
+    """Return a value in the classes that a worker's code has now; as it is where there are none."""
+    world = node._world  # noqa: SLF001 - its own room
+    carry, cell = world.outside.carry, world.names.get(worker)
+    if carry is None or type(cell) is not WorkerCell or value is NOTHING:
+        return value
+    try:
+        return carry(cell, value)
+    except Exception:  # noqa: BLE001 - it has no place in them
+        return value
 
 
 def refuse_zero(by: int) -> None:
@@ -379,11 +397,12 @@ def refuse_zero(by: int) -> None:
         raise CommandError("`back` and `next` take a number of records from 1, not `0`")
 
 
-def refuse_fork(place: str) -> None:
+def refuse_fork(place: str, where: str = "RECORD") -> None:
     """Raise `CommandError` for a fork: it is where it has got to, and nowhere else."""
     if place and not is_number(place):
         raise CommandError(
-            f"{place} is where it has got to; `drop` leaves it, `at RECORD` goes to the live past"
+            f"{place} is where it has got to; `drop` leaves it, and so does `now`: then "
+            f"`at {where[:40]}` goes there, and `at {place}` comes back"
         )
 
 

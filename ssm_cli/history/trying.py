@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome, callback_of
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
-from ssm_cli.errors import CommandError, Forgotten, SsmError
+from ssm_cli.errors import CommandError, Forgotten, SsmError, message_of
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import STATE, Asking, parse_expr
@@ -31,8 +32,10 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal, uncrashed
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import AskedFor, Came, Recorder
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import bare_cell
 
@@ -101,7 +104,7 @@ class Trying:
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
         """Return what steps the records of a worker on a module, or on its own code."""
-        need_code_of(cell)
+        need_code_of(cell.spec)
         own, instant = code_of(cell), self._timeline.instant
         if module is None:
             return Comparison(teller, instant, Code(own, self._clock))
@@ -138,18 +141,18 @@ class Trying:
             raise CommandError("`--every` is about a crash; it does not go with --when")
         if every == "yes":
             return self._shrink_tree(recorder, one)
-        need_code_of(one.cell)
-        trial = life_of(recorder, one.worker, one.record).trial(
-            code_of(one.cell), goal_of(recorder, one, when)
-        )
-        begun_s, teller = self._clock(), Teller(recorder)
+        need_code_of(one.cell.spec)
+        code, goal = code_of(one.cell), goal_of(recorder, one, when)
+        trial = life_of(recorder, one.worker, one.record).trial(code, goal)
+        begun_s, live = self._clock(), self._timeline.places.node._world  # noqa: SLF001 - its own room
         found, text = tested(
             one.worker, trial, guarded_run(one.cell), Bounds(now_s=self._clock),
-            told=lambda value: teller.state(one.cell, value), beside=beside,
+            told=partial(Teller(recorder).state, one.cell), beside=beside, live=live,
         )  # fmt: skip
-        said = found.said(self._clock() - begun_s)
-        return {"record": one.record, "worker": one.worker, "said": said,
-                "inputs": len(found.inputs), "given": found.given, "test": text}  # fmt: skip
+        reloaded = {"reloaded": True} if found.behaviour is not trial.behaviour else {}
+        return {"record": one.record, "worker": one.worker, **reloaded,
+                "said": found.said(self._clock() - begun_s), "test": text,
+                "inputs": len(found.inputs), "given": found.given}  # fmt: skip
 
     def _failed(
         self, recorder: Recorder, record: str | None, when: str | None, here: int, place: str
@@ -238,6 +241,7 @@ def tested(
     *,
     told: Callable[[Any], Any],
     beside: str | None,
+    live: World,
 ) -> tuple[Shrunk, str]:
     """Return the fewest, simplest inputs of a trial, and the text of a test of them.
 
@@ -248,6 +252,7 @@ def tested(
         bounds: when to end, with what is found by then.
         told: returns a value of the worker without what must not leave the process.
         beside: the folder that the test is for, so that its paths are relative.
+        live: where the worker lives: after a reload the test is of the code of now.
 
     Raises:
         CommandError: it cannot be shrunk, or not written down; says why.
@@ -261,10 +266,37 @@ def tested(
                 f"{worker} hides parts of its inputs or state (`redact`), and the test "
                 f"would hold them; shrink it where the worker has no `redact`"
             )
+    found = as_now(live, worker, found)
     text = pytest_file(found, worker, None if beside is None else Path(beside))
     if isinstance(text, Unshrunk):
         raise CommandError(text.why)
     return found, text
+
+
+def as_now(live: World, worker: str, found: Shrunk) -> Shrunk:
+    """Return what was shrunk with the code that a reload has put in the place of its own.
+
+    A test can import what its file has by now alone.
+
+    Raises:
+        CommandError: a value has no place in the classes of that code.
+    """
+    carry, cell = live.outside.carry, live.names.get(worker)
+    if carry is None or type(cell) is not WorkerCell:
+        return found
+    behaviour = code_of(cell)
+    then, now = callback_of(found.behaviour), callback_of(behaviour)
+    if then is now or lasting_name(then) != lasting_name(now):
+        return found
+    try:
+        inputs = tuple((kind, carry(cell, message)) for kind, message in found.inputs)
+        state, after = carry(cell, found.state), carry(cell, found.after)
+    except Exception as error:
+        why = "what it was given is of before a `reload`, and the code of now has no place for it"
+        raise CommandError(f"{worker}: {why}: {message_of(error)}; shrink before it") from error
+    return msgspec.structs.replace(
+        found, behaviour=behaviour, state=state, inputs=inputs, after=after
+    )
 
 
 def inputs_since(recorder: Recorder, first: int, crash: Served | None) -> list[TreeInput]:

@@ -120,7 +120,7 @@ def least_of(session: FuzzSessions, found: Trial, asked: Fuzzing, pace: Pace) ->
     Raises:
         CommandError, StepTimeout: it cannot be shrunk, or not written down; says why.
     """
-    shrinking = partial(tested, told=session.told, beside=asked.beside)
+    shrinking = partial(tested, told=session.told, beside=asked.beside, live=session.live)
     whole = Again(with_limits(session.spec, SHRUNK_AFTER * pace.seconds))
 
     def shrunk(trial: Trial) -> tuple[Shrunk, str]:
@@ -161,6 +161,7 @@ class FuzzSessions:
         count, steps: how many sessions, and inputs in all of them, there were.
         stopped: which bound has ended them; "" for none.
         step: steps one input, cut at the worker's limit, or at `HANG_S` where that is longer.
+        live: where the worker lives, if what it remembers is known.
     """
 
     def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing, past: Past) -> None:
@@ -175,6 +176,7 @@ class FuzzSessions:
         self._chance = Random(asked.seed)  # noqa: S311 - it is to be the same each time
         self._goal = broken(asked.invariant, self.told)
         self._recorder, self._last = past
+        self.live = world if self._recorder is None else self._recorder.world
         known = {} if self._recorder is None else remembered(self._recorder, self._last)
         self._known: list[Input] = [
             one for one in known.get(cell.spec.id, []) if takes(self._behaviour, one[0])

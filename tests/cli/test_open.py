@@ -72,6 +72,31 @@ def test_what_has_to_step_a_past_without_its_code_says_so(place: Path, line: str
     assert "its code is not here: open the file with --tree FILE" in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["kv2 Store z 1", "call kv2 Store z 1", "cast kv2 Store z 1", "advance 1s", "set kv2 {}",
+     "kill kv2", "resume kv2", "without 1", "edit 1 Store x 7"],
+)  # fmt: skip
+def test_a_fork_without_its_code_is_refused_what_would_step_it_and_stays(
+    place: Path, line: str
+) -> None:
+    (place / "s").write_text(f"at crash\nfork\n{line}\n")
+    run = ssm("open", "a.past", "--script", "s", cwd=place)
+    assert run.returncode == 4
+    wrong = "s:3: kv1 cannot be stepped: its code is not here: open the file with --tree FILE"
+    assert run.stderr.splitlines()[-1].startswith(wrong)
+    shown = ssm("open", "a.past", cwd=place, given="at crash\nfork\nstate kv2\nforks\n")
+    assert shown.stdout.splitlines()[-2:] == ['{"x": 2}', "* fork1    behind record 2, now at 2"]
+
+
+def test_a_fork_that_was_ended_says_so_in_words_for_a_prompt(place: Path) -> None:
+    lines = "at crash\nfork\nkill root\nstate kv2\n"
+    (place / "s").write_text(lines)
+    run = ssm("open", "a.past", "--tree", "kv.yaml", "--script", "s", cwd=place)
+    assert run.returncode == 4
+    assert run.stderr.splitlines()[-1] == "s:4: kv2: the tree is not running: it was stopped"
+
+
 @pytest.mark.parametrize("line", ["kv2 Store z 1", "kill kv2", "restart kv2", "set kv2 5", "stop"])
 def test_the_past_is_read_only(place: Path, line: str) -> None:
     run = ssm("open", "a.past", "--", *line.split(), cwd=place)

@@ -158,11 +158,14 @@ def test_a_fork_is_where_it_has_got_to(node: Node, effect: str) -> None:
         node.perform(effect, at=fork)
 
 
-def test_from_a_fork_one_goes_to_the_crash_of_the_live_tree(node: Node) -> None:
+def test_from_a_fork_one_goes_to_the_crash_of_the_live_tree_by_way_of_now(node: Node) -> None:
     fork = node.perform("fork", at="2")["place"]
     tree = node.perform("standing", fork, reading=False)
     for _ in range(3):
         tree.call("b", Store("x", 1))
     with pytest.raises(CalleeCrashed):
         tree.call("b", Lookup("crash"))
-    assert node.perform("go", where="crash", at=fork)["place"] == "2"
+    with pytest.raises(CommandError, match="so does `now`: then `at crash` goes there"):
+        node.perform("go", where="crash", at=fork)
+    now = node.perform("go", where="now", at=fork)["place"]
+    assert node.perform("go", where="crash", at=now)["place"] == "2"

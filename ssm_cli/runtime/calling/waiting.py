@@ -8,7 +8,7 @@ from typing import Any
 
 from ssm_cli.errors import CallTimeout, NoProc, SsmError
 from ssm_cli.runtime.engine.cell import Cell
-from ssm_cli.runtime.engine.failures import NOT_STARTED
+from ssm_cli.runtime.engine.failures import why_down
 from ssm_cli.runtime.engine.pending import Pending, checked_seconds
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
@@ -183,7 +183,7 @@ class Serving:
         forbid_reentry(world)
         if not world.running:
             name = cell.spec.id
-            raise NoProc(f"{name}: {NOT_STARTED}", worker=name, reason="noproc")
+            raise NoProc(f"{name}: {why_down(world)}", worker=name, reason="noproc")
         self.settle()
         world.pumping = True  # a reader of reports must not run the node meanwhile
         noted = None

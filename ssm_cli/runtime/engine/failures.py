@@ -9,9 +9,10 @@ from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoPr
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
 from ssm_cli.runtime.engine.crashes import stack_of
 from ssm_cli.runtime.engine.recalled import places_of
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import crash_text
 
-NOT_STARTED = "the tree is not running; start it by `with Node(tree)` or `start()`"
+NOT_RUNNING = "the tree is not running"
 COMING = frozenset(
     {CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING, CellStatus.STARTING}
 )
@@ -82,12 +83,19 @@ def without_frames(reason: Crash) -> Crash:
     return Crash(WithoutFrames(type_name_of(error), crash_text(reason)), reason.kind)
 
 
-def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:
+def tree_down(world: World, name: str) -> CalleeStopped:
     """Return the error for a call of a tree that does not run."""
-    if gave_up:
-        text = "the tree is not running: its root reached its restart intensity and gave up"
-        return unstepped(GaveUp(text, worker=name, reason="noproc"))
-    return unstepped(CalleeStopped(NOT_STARTED, worker=name, reason="noproc"))
+    kind = GaveUp if world.gave_up else CalleeStopped
+    return unstepped(kind(why_down(world), worker=name, reason="noproc"))
+
+
+def why_down(world: World) -> str:
+    """Return that a tree does not run, and why; of one that a program starts, how."""
+    if world.gave_up:
+        return f"{NOT_RUNNING}: its root reached its restart intensity and gave up"
+    if world.forked:
+        return f"{NOT_RUNNING}: it was stopped"
+    return f"{NOT_RUNNING}; start it by `with Node(tree)` or `start()`"
 
 
 def not_running(cell: Cell) -> NoProc:

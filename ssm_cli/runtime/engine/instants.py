@@ -31,6 +31,14 @@ class Instants:
         """Know the times that `other` knows."""
         self._times, self._walls = other._times.copy(), [*other._walls]
 
+    def take_earlier(self, other: Instants, record: int) -> None:
+        """Know as well the times of records up to one that `other` knows."""
+        since_s = self._times[0][1] if self._times else self._now_s()
+        earlier = other._times[: bisect_left(other._times, (record + 1,))]
+        walls = [wall for wall in other._walls if wall[0] <= since_s]
+        self._times = [*earlier, *self._times]
+        self._walls = [*walls, (since_s, self._walls[0][1]), *self._walls[1:]]
+
     def note(self, record: int) -> None:
         """Note that a record is served now."""
         self.note_at(record, self._now_s())

@@ -12,7 +12,7 @@ from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CalledFromStep, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.failures import NOT_STARTED, comes_back, not_running, tree_down
+from ssm_cli.runtime.engine.failures import comes_back, not_running, tree_down, why_down
 from ssm_cli.runtime.engine.naming import labelled_so
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -34,7 +34,7 @@ def need(world: World, name: str) -> Cell:
     if cell is not None:
         return cell
     if not world.names:
-        raise NoProc(f"{cut(name)}: {NOT_STARTED}", worker=cut(name), reason="noproc")
+        raise NoProc(f"{cut(name)}: {why_down(world)}", worker=cut(name), reason="noproc")
     raise NoProc(f"no worker {cut(name)}{hint_for(world, name)}", worker=cut(name), reason="noproc")
 
 
@@ -125,7 +125,7 @@ def enter(world: World, whom: str, *, wait: bool, within_s: float = math.inf) ->
     if wait and len(world.queue) >= world.bound and not world.pumping:
         make_room(world, within_s)
     if not world.running:
-        raise tree_down(whom, gave_up=world.gave_up)
+        raise tree_down(world, whom)
 
 
 def full_queue(world: World, whom: str) -> QueueFull:

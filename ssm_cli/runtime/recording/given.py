@@ -48,9 +48,13 @@ class Given:
     copy; one that waits as bytes is known by being the next, as it is decoded when it is served.
     What is put off stays so until its worker begins or is resumed; it comes ahead of what is
     new then, so that one which is put off again is one of those.
+
+    Attributes:
+        numbers: by record of the past, the number that it has in the fork, where it is another.
     """
 
     def __init__(self, world: World) -> None:
+        self.numbers: dict[int, int] = {}
         self._kept: list[Any] = []  # so that no other object has the number of one
         self._put_off: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._waits: defaultdict[str, Counter[int]] = defaultdict(Counter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ssm_cli.errors import Forgotten
@@ -12,10 +12,9 @@ from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, NoGuard
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
+from ssm_cli.runtime.recording.acting import is_record
 from ssm_cli.runtime.recording.restep import (
     give_again,
-    is_record,
-    known_inits,
     no_terminate,
     step_again,
 )
@@ -82,32 +81,32 @@ class Memory:
         world.reports.record_of = lambda n: own(n) if n > seq or known is None else known(n)
 
     def step_again(
-        self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
-    ) -> Iterator[None]:
+        self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any],
+        awaited: Sequence[Entry] = (),
+    ) -> Iterator[None]:  # fmt: skip
         """Serve again what another node has served, in a fork of it; see `recording/restep.py`.
 
         Goes on as what it returns is iterated over: somebody else may be served in between.
         """
-        world, entries = self._world, list(entries)
-        with known_inits(world, entries):
-            yield from step_again(recorder, world, entries, instead, self._turns)
-        world.retry_at_s = 0.0
-        yield from self._turns(0.0)
+        known = [*entries]
+        yield from step_again(recorder, self._world, known, instead, self._turns, awaited=awaited)
 
     def give_again(
-        self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
+        self, recorder: Recorder, entries: Iterable[tuple[Entry, bool]], instead: Mapping[int, Any]
     ) -> Iterator[None]:
         """Give a fork what another was given by hand, at the times of then; the rest it brings.
 
-        Goes on as `step_again`.
+        Each comes with whether the other had served before it what waited there at first. Goes on
+        as `step_again`.
         """
-        world, entries = self._world, list(entries)
-        with known_inits(world, entries):
-            for entry in entries:
-                at_s = recorder.instants.of(entry[0])[0]
-                yield from self._turns(max(0.0, at_s - world.clock.now_s()))
-                if world.running:
-                    give_again(recorder, world, entry, instead)
+        world = self._world
+        for entry, served in entries:
+            wait_s = max(0.0, recorder.instants.of(entry[0])[0] - world.clock.now_s())
+            if served or wait_s:
+                yield from self._turns(wait_s)
+            if world.running:
+                give_again(recorder, world, entry, instead)
+                if served:
                     yield from self._turns(0.0)
 
     def first_record(self) -> int:

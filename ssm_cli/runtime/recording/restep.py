@@ -16,23 +16,20 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
 from ssm_cli.behaviour.dispatch import Kind, advance
 from ssm_cli.behaviour.event_loop import farewell
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import SsmError
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.entries import MARKED, Asked, TimeoutDue, TimerDue
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.cell import Cell, WorkerCell
+from ssm_cli.runtime.engine.entries import MARKED, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.pending import Pending, SentInput
 from ssm_cli.runtime.engine.publishing import catch_up
 from ssm_cli.runtime.engine.recalled import raised
 from ssm_cli.runtime.engine.recorder import (
-    Acted,
-    AskedFor,
     Began,
     Came,
     Entry,
@@ -40,14 +37,12 @@ from ssm_cli.runtime.engine.recorder import (
     Fired,
     Passed,
     PutOff,
-    Ran,
     Recorder,
     Terminated,
     Told,
     Tried,
     go_on_at,
 )
-from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.forks import left_to, own_answer
 from ssm_cli.runtime.performer.loop import (
@@ -57,8 +52,8 @@ from ssm_cli.runtime.performer.loop import (
     step_one,
 )
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
-from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
+from ssm_cli.runtime.recording.acting import act_again, is_record, note_askers, noted_again
 from ssm_cli.runtime.recording.far import PastLinks
 from ssm_cli.runtime.recording.given import BYTES, Given, waits_as
 from ssm_cli.runtime.recording.rewind import is_down
@@ -122,11 +117,13 @@ def no_terminate(_behaviour: Any, _name: str, _reason: Any, state: Any) -> Any:
 def step_again(
     recorder: Recorder,
     world: World,
-    entries: Iterable[Entry],
+    entries: Sequence[Entry],
     instead: Mapping[int, Any],
     turns: Turns,
+    *,
+    awaited: Sequence[Entry] = (),
 ) -> Iterator[None]:
-    """Lead a fork on, as what is returned is iterated over.
+    """Lead a fork on, as what is returned is iterated over; serve what waits then.
 
     Args:
         recorder: whose records they are.
@@ -134,13 +131,18 @@ def step_again(
         entries: what is remembered behind that.
         instead: by record, the input to be served in its place; None leaves it out.
         turns: has the fork serve what waits, for so many seconds, some inputs at a time.
+        awaited: what is to wait behind them, as `PutOff`; it is not served.
     """
+    leading = Leading(recorder, world, entries, instead, turns, awaited=awaited)
     world.retry_at_s = math.inf  # restarts that fail are tried again where they were
     world.outside.links = PastLinks()
     try:
-        yield from Leading(recorder, world, entries, instead, turns).lead()
+        with known_inits(world, entries):
+            yield from leading.lead()
     finally:
         world.outside.links = None
+    world.retry_at_s = 0.0
+    yield from leading.serve_new(is_end=True)
 
 
 def give_again(recorder: Recorder, world: World, entry: Entry, instead: Mapping[int, Any]) -> None:
@@ -168,10 +170,10 @@ class Leading:
 
     def __init__(
         self, recorder: Recorder, world: World, entries: Iterable[Entry],
-        instead: Mapping[int, Any], turns: Turns,
+        instead: Mapping[int, Any], turns: Turns, *, awaited: Sequence[Entry] = (),
     ) -> None:  # fmt: skip
         self._recorder, self._world, self._turns = recorder, world, turns
-        self._entries, self._instead = list(entries), instead
+        self._entries, self._instead, self._awaited = list(entries), instead, awaited
         self._given = Given(world)
         self._differs = world.outside.advance is not advance  # other code
         self._next = 0  # of the entries that are still to come
@@ -206,14 +208,16 @@ class Leading:
             self._serve_again(entry)
             if type(what) is tuple:
                 more = self._entries[self._next : self._next + BATCH]
-                self._next += step_straight(self._recorder, world, more, self._instead, self._given)
+                count = step_straight(self._recorder, world, more, self._instead, self._given)
+                note_askers(self._recorder, world.history, more[:count])
+                self._next += count
 
     def _count(self) -> None:
         """Count what is still to come: by what the tree has brought, and by the inputs."""
         begun = self._counted >= 0
         begin, end = (self._counted, self._next) if begun else (self._next, len(self._entries))
         step = -1 if begun else 1
-        for entry in islice(self._entries, begin, end):
+        for entry in chain(islice(self._entries, begin, end), () if begun else self._awaited):
             self._own[self._key(entry)] += step
             for key in self._ids_of(entry):
                 self._others[key] += step
@@ -266,7 +270,7 @@ class Leading:
         if to_s <= clock.now_s():
             return
         for _ in range(MOST_ROUNDS if self._differs else 0):
-            yield from self._serve_new()
+            yield from self.serve_new()
             due_s = world.timers.next_s()
             if due_s >= to_s or not world.running:
                 break
@@ -283,8 +287,8 @@ class Leading:
         finally:
             world.pumping = False
 
-    def _serve_new(self) -> Iterator[None]:
-        """Serve what waits and is not remembered to be served later."""
+    def serve_new(self, *, is_end: bool = False) -> Iterator[None]:
+        """Serve what waits and is not remembered to be served later; in the end what is due too."""
         queue, counted = self._world.queue, Counter[Any]()
         if queue:
             self._count()
@@ -298,7 +302,7 @@ class Leading:
             counted[known] += 1
             awaited = counted[key] <= self._own[key] or counted[known] <= self._others[known]
             (later if awaited else new).append(entry)
-        if new:
+        if new or is_end:
             queue.clear()
             queue.extend(new)
             yield from self._turns(0.0)
@@ -334,13 +338,6 @@ class Leading:
             self._fire(due[0])
 
 
-def is_record(entry: Entry) -> bool:
-    """Return whether an entry is what its number stands for, and not noted behind that."""
-    return (
-        entry[2] is not None or type(entry[5]) is AskedFor or bool(getattr(entry[5], "change", ""))
-    )
-
-
 def known_by(cell: Cell, kind: Kind | None, message: Any) -> tuple[Any, ...]:
     """Return what counts of an input that a fork has brought: one like it stands for another."""
     return cell.spec.id, kind, type(message) if isinstance(message, MARKED) else None
@@ -364,19 +361,31 @@ def do_again(
     instead: Mapping[int, Any],
     given: Given,
 ) -> None:
-    """Do to a fork what an entry says."""
+    """Do to a fork what an entry says; who asked for it then has asked for it there."""
+    with noted_again(recorder, world.history, entry, given.numbers):
+        lead_on(recorder, world, entry, instead, given)
+
+
+def lead_on(
+    recorder: Recorder,
+    world: World,
+    entry: Entry,
+    instead: Mapping[int, Any],
+    given: Given,
+) -> None:
+    """Do what it says."""
     number, cell, kind, message, _, what = entry
     here = world.names.get(cell.spec.id)
     if type(what) in (PutOff, Passed):
         if type(here) is WorkerCell:
             unserved_again(world, here, what, given, recorder.world.origin(what.message))
     elif kind is None:
-        act(world, cell.spec.id, what)
+        act_again(world, cell.spec.id, what)
     elif type(here) is WorkerCell:
         catch_up(world, here.spec.id)
         origin = recorder.world.origin(message)
         if is_own(recorder, number, what):
-            serve_own(world, here, kind, what)
+            serve_own(world, here, kind, what, by=brought_by(recorder, number, given))
         elif not given.take(here.spec.id, origin):
             said = instead.get(number, message)
             if world.history is not None:
@@ -403,46 +412,31 @@ def unserved_again(
         serve(world, cell, what.kind, what.message, Pending() if waits else None)
 
 
-def act(world: World, name: str, what: Acted | AskedFor | Ran) -> None:
-    """Do by hand what was done then, as far as it can be; end a run as it has ended then."""
-    here = world.names.get(name)
-    if type(what) is Ran:
-        asked = run_of(here, what.key)
-        if asked is not None:
-            end_run(world, asked, what.message)
-        return
-    if type(what) is AskedFor and isinstance(here, SupervisorCell):
-        answer_request(world, Asked(here, here.starts, what.verb, what.args, Pending()))
-    elif type(what) is Acted and what.function is not None and here is not None:
-        try:
-            what.function(world, here, *what.args)
-        except SsmError:
-            return  # it can be refused now
-
-
 def serve_own(
-    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING
+    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING, *, by: int = 0
 ) -> None:
     """Serve an input that the fork has waiting, in the place of the one that was served then."""
-    own = taken_own(world, cell, kind, what, message)
+    own = taken_own(world, cell, kind, what, message, by=by)
     if own is not None:
         waits, pending = own
         serve(world, cell, kind, waits, pending)
 
 
 def taken_own(
-    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING
+    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING, *, by: int = 0
 ) -> tuple[Any, Any] | None:
     """Return an input that the fork has waiting in the place of another, taken out of there.
 
-    It is the first one like it; where a `message` is given that itself, or the first in bytes.
+    It is the first one like it, sent `by` the same record where it is known which has sent it: one
+    that is not sent any more leaves its place empty. Where a `message` is given it is that itself,
+    or the first in bytes.
     """
     brought = what.marked if type(what) is Came else getattr(what, "message", None)
     marked = type(brought) if isinstance(brought, MARKED) else None
     found = -1
-    for index, (who, of, waits, _) in enumerate(world.queue):
+    for index, (who, of, waits, waiter) in enumerate(world.queue):
         alike = type(waits) is marked if marked else not isinstance(waits, MARKED)
-        if who is not cell or of is not kind:
+        if who is not cell or of is not kind or (by and sent_by(waiter) not in (0, by)):
             continue
         if alike if message is NOTHING else world.origin(waits) is message:
             found = index
@@ -454,6 +448,17 @@ def taken_own(
     _, _, waits, pending = world.queue[found]
     del world.queue[found]
     return waits, pending
+
+
+def sent_by(waiter: Any) -> int:
+    """Return the record whose effect has sent an input, by who waits for it; 0: it is not known."""
+    return waiter.cause if type(waiter) is SentInput else 0
+
+
+def brought_by(recorder: Recorder, number: int, given: Given) -> int:
+    """Return which record of a fork brings an input, by that which had brought it; 0 for none."""
+    cause = recorder.causes.get(number, 0)
+    return given.numbers.get(cause, cause)
 
 
 def is_own(recorder: Recorder, number: int, what: Any) -> bool:
@@ -487,6 +492,6 @@ def leave_out(recorder: Recorder, world: World, entry: Entry, given: Given) -> N
         return
     origin = recorder.world.origin(message)
     if is_own(recorder, number, what):
-        taken_own(world, here, kind, what)
+        taken_own(world, here, kind, what, by=brought_by(recorder, number, given))
     elif given.take(cell.spec.id, origin):
         taken_own(world, here, kind, what, origin)

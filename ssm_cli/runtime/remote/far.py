@@ -104,7 +104,7 @@ def send_far(
     carried = carried_to(world, name, message)
     assert world.outside.links is not None
     if not world.running:
-        raise tree_down(name, gave_up=world.gave_up)
+        raise tree_down(world, name)
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     data, is_value = carried.data, carried.is_value
     call = Call(cell.spec.id, worker, data, limit_s, pending.request, is_value)
