@@ -200,6 +200,11 @@ def record_words(report: CrashReport) -> tuple[str, str]:
     return ("record", f"{report.record}; {before}")
 
 
+def decision_words(report: CrashReport) -> str:
+    """What the supervisor made of a crash, and of whom, where that is known."""
+    return ": ".join(filter(None, (report.decision, " ".join(report.children))))
+
+
 def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, ...]:
     """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
     budget = ""
@@ -216,6 +221,6 @@ def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, .
         ("state", report.state),
         *(("event", event) for event in report.events),
         *(("at", frame) for frame in report.stack),
-        ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
+        ("decision", f"{decision_words(report)}{by}"),
     ]
     return tuple(f"{key:<9} {brief(value, 1000)}" for key, value in rows)

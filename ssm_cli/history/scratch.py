@@ -25,7 +25,6 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns, all_turns, bounded
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
-from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node, with_own_states
 from ssm_cli.runtime.outside import is_raised_by_code
 
@@ -201,14 +200,10 @@ class Scratch:
             sign = self._signs.sign(known)
             return {"worker": worker, "changes": told, "adopted": False, "stale": is_stale,
                     "plan": sign}  # fmt: skip
-        live.replace_state(worker, Taken(state))
-        number = live.record
-        entry = live.recorder().ring[-1]  # type: ignore[union-attr]  # there are places
-        if type(entry[5]) is Acted:
-            entry[5].change = "adopted"
-        live.note_asker(number, why.strip()[:200])
+        with live.asked_by(why.strip()[:200]):
+            live.replace_state(worker, Taken(state))
         return {"worker": worker, "changes": told, "adopted": True, "stale": False,
-                "number": number}  # fmt: skip
+                "number": live.record}  # fmt: skip
 
     # -- inside --------------------------------------------------------------------------------
 

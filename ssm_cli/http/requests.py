@@ -83,10 +83,8 @@ class Requests:
     ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         """Return what a route answers, or a coroutine of it; note who has asked for a change."""
         behind = self._node.record
-        try:
+        with self._node.asked_by("http"):
             found = self._found(route, request)
-        finally:
-            self._node.note_changes(behind, "http")
         return self._noted(behind, found) if isinstance(found, CoroutineType) else found
 
     async def _noted(

@@ -6,7 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ssm_cli.commands.text import budget_words, record_words
+from ssm_cli.commands.text import budget_words, decision_words, record_words
 from ssm_cli.commands.voice import clock
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import THEMES, Theme
@@ -55,7 +55,7 @@ def facts(report: CrashReport) -> list[tuple[str, str, str]]:
     ]
     rows += [("event", event, "muted") for event in report.events]
     rows += [("at", frame, "muted") for frame in report.stack]
-    done = f"{report.decision}: {' '.join(report.children)}"
+    done = decision_words(report)
     rows.append(
         (report.supervisor, f"{done}  ({report.strategy})" if report.strategy else done, "")
     )

@@ -34,8 +34,6 @@ from ssm_cli.runtime.performer.system import STATES
 from ssm_cli.spec.afresh import Modules, in_place
 
 OTHER_WAY = "put the old code into its file, and `reload`"
-PUT = (*STATES, "adopted")
-"""How a record comes that put another state in place."""
 
 
 class Undo:
@@ -165,7 +163,7 @@ class Back:
             self._lives = raised or one.outcome != "crashed"
         elif one.how == "start" and not self._lives:
             self._lives = True  # the old code has not crashed there
-        elif one.how in (*PUT, "start") and one.after is not NOTHING:
+        elif one.how in (*STATES, "start") and one.after is not NOTHING:
             self._state = self._sound(lambda: self._code.state_of(own_copy(one.after)))
 
     def _judged(self) -> None:
