@@ -126,14 +126,16 @@ def notices(past: OpenedPast, where: str, tree: str | None) -> Iterator[str]:
         f"records {facts.first} to {facts.last}; values are redacted: a fork may step differently"
     )
     if facts.forgotten:
-        yield f"{facts.forgotten} older records found no room in it"
+        yield f"{counted(facts.forgotten, 'older record')} found no room in it"
     if facts.texts:
-        yield f"{facts.texts} values had no exact form, and are shown as text"
+        yield f"{counted(facts.texts, 'value')} without an exact form, shown as text"
     if past.missing:
         hint = "give it by --tree FILE" if tree is None else f"it is not in {tree}"
         yield f"the code of {few(past.missing)} is not here: look, but do not step; {hint}"
     if past.changed:
         yield f"the code of {few(past.changed)} is another here: a fork steps by that of here"
+    if past.reloaded:
+        yield f"{few(past.reloaded)} had other code before a reload: a fork steps by that of here"
     if past.inexact:
         yield f"the classes of {few(past.inexact)} are others here: some values are plain data"
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import CallError
+from ssm_cli import CallError, load_tree
+from ssm_cli.cli.past import notices
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.reload import worker_lines
 from ssm_cli.errors import CodeRefused, CommandError, QueueFull, ReadOnly, SsmError
 from ssm_cli.history import other_code
 from ssm_cli.history.reload.reloads import Reloads
+from ssm_cli.history.saved.keeping import bytes_of_past, past_in
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.crashes import stack_of
@@ -629,3 +631,24 @@ def test_a_line_that_is_not_known_any_more_is_left_out(tmp_path: Path) -> None:
     file.write_text("def other():\n    pass\n\ndef fail():\n    raise ValueError\n")
     assert line_at(code, 2) == ""
     assert stack_of([(code, 0)]) == (f"{file}:1 in fail",)
+
+
+def test_a_past_over_a_reload_is_saved_with_the_classes_and_the_code_of_each_record(
+    desk: Desk,
+) -> None:
+    desk.change('Cast("teller", amount)', 'Cast("twin", Put(Side.BUY, amount))')
+    assert desk.node.reload(sure="yes")["done"]
+    assert desk.serve(["Take 2", "Take 3"]) == [b"Ok", b"Ok"]
+    desk.node.run(0.0)
+    _, before = bytes_of_past(desk.node)  # states of the teller have no exact form
+    desk.change('"Bought"', '"Got"')
+    assert desk.node.reload(sure="yes")["done"]
+    desk.serve(["Take 4"])
+    data, facts = bytes_of_past(desk.node)
+    assert facts.texts == before.texts
+    past = past_in(data, "x.past", load_tree(desk.folder / "t.yaml"))
+    assert (past.changed, past.reloaded, past.inexact) == ((), ("book", "twin"), ())
+    assert any("had other code before a reload" in line for line in notices(past, "x", None))
+    desk.change('"Got"', '"Had"')
+    past = past_in(data, "x.past", load_tree(desk.folder / "t.yaml"))
+    assert (past.changed, past.reloaded) == (("book", "twin"), ())
