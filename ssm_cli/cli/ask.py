@@ -115,11 +115,19 @@ def run_script(
     *,
     keep_going: bool,
     do: Callable[[Command, Any], Result] | None = None,
+    typed: bool = False,
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out,
-    by default `carry_out`.
+    Args:
+        env: the process.
+        node: what is asked.
+        source: what complaints call the script; "" for one verb alone.
+        lines: of it.
+        output: as of `-o`.
+        keep_going: run on after a command that fails.
+        do: carries a command out; by default `carry_out`.
+        typed: a person types the lines, and reads what has failed.
     """
     printer = Printer(env, output or "text")
     results = Results()
@@ -128,7 +136,7 @@ def run_script(
         place = f"{source}:{number}" if source else ""
         try:
             names = NamesHere(WorkerNames(node, once=True), node, results)
-            command = read_command(line, names, results, typed=do is not None and keep_going)
+            command = read_command(line, names, results, typed=typed)
             if command is None:
                 continue
             command = msgspec.structs.replace(command, place=place)
@@ -139,11 +147,13 @@ def run_script(
         except CommandError as error:
             result = refused(error, place=place)
         printer.result(result)
+        if not typed:
+            printer.failed(result, place, keep_going=keep_going)
         printer.check()
         first = first or int(result.exit_code)
-        if result.ends or (first and not keep_going):
+        if result.ends or (first and not (keep_going or typed)):
             break
-        if do is None:  # else a person types, and reads what has failed
+        if not typed:
             results.lose()
     return first
 

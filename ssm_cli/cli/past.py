@@ -11,7 +11,7 @@ import typer
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
 from ssm_cli.cli.run import OUTPUTS, Output, Script
-from ssm_cli.cli.where import STDIN, name_of, say
+from ssm_cli.cli.where import STDIN, KeepGoing, name_of, say
 from ssm_cli.errors import CommandError, ReadOnly, counted, message_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def open_(
     *,
     tree: Code = None,
     script: Script = None,
+    keep_going: KeepGoing = False,
     output: Output = "text",
 ) -> int:
     """Open the past of a tree that is not here: look at it, ask it, and fork it."""
@@ -56,7 +57,7 @@ def open_(
     if verb and script is not None:
         raise typer.BadParameter("give the commands by --script or behind --, not by both")
     looking = Looking(file, alone=bool(verb))
-    return ask_of(env, opened(env, file, tree), (verb, script, output), looking)
+    return ask_of(env, opened(env, file, tree), (verb, script, output, keep_going), looking)
 
 
 def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
@@ -153,13 +154,16 @@ def few(names: tuple[str, ...]) -> str:
 def ask_of(
     env: Environment,
     node: Node,
-    source: tuple[list[str] | None, str | None, str],
+    source: tuple[list[str] | None, str | None, str, bool],
     looking: Looking,
 ) -> int:
-    """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
+    """Carry out commands on the past of a node.
+
+    `source` is the verb, and `--script`, `-o` and `--keep-going`.
+    """
     from ssm_cli.cli import ask  # noqa: PLC0415 - as above
 
-    words, script, output = source
+    words, script, output, keep_going = source
     typing = not words and script is None and env.stdin_is_tty
     if words:
         lines, called = iter([line_of(words)]), ""
@@ -167,7 +171,9 @@ def ask_of(
         lines, called = typed(env, node.name, looking), STDIN
     else:
         lines, called = iter(ask.lines_of(env, script or "-")), name_of(script or "-")
-    return ask.run_script(env, node, called, lines, output, keep_going=typing, do=looking.look)
+    return ask.run_script(
+        env, node, called, lines, output, keep_going=keep_going, do=looking.look, typed=typing
+    )
 
 
 class Looking:

@@ -18,7 +18,7 @@ from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import name_of, not_empty
+from ssm_cli.cli.where import KeepGoing, name_of, not_empty
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -35,7 +35,6 @@ Script = Annotated[
 Commands = Annotated[
     list[str] | None, typer.Option("-c", metavar="CMD", help="run a command; repeatable")
 ]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a command that fails")]
 Headless = Annotated[
     bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
 ]

@@ -25,6 +25,7 @@ from ssm_cli.cli.where import (
     At,
     Data,
     Into,
+    KeepGoing,
     Name,
     Output,
     Tree,
@@ -171,9 +172,7 @@ def script(
     tree: Tree = None,
     url: Url = None,
     name: Name = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="run on after a command that fails")
-    ] = False,
+    keep_going: KeepGoing = False,
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""

@@ -66,6 +66,7 @@ def seconds_option(help_text: str, *, endless: bool = False) -> Any:
     return typer.Option(metavar="SECONDS", help=help_text, callback=checked)
 
 
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a command that fails")]
 Output = Annotated[str | None, as_typer(OUTPUT)]
 At = Annotated[str | None, as_typer(AT)]
 Into = Annotated[str | None, as_typer(INTO)]
