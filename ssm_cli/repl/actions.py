@@ -71,7 +71,7 @@ class Actions:
         self.line = TypedLine(self.buffer, self.commands, self.model.notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
-        self._needle = ""
+        self._needle, self._from_log = "", False
         self._seek: Callable[[], Pane] = lambda: self.screen.output
         self.buffer.on_text_changed += self._typed
 
@@ -92,7 +92,7 @@ class Actions:
             "open_row": lambda: self.open_row(opened=True),
             "close_row": lambda: self.open_row(opened=False),
             "find_output": lambda: self._write("find "),
-            "find_log": lambda: self._write("find-log "),
+            "find_log": self._seek_in_log,
         }
         return {**acts, **panes, **self.travel}.get(action) or getattr(self, action)
 
@@ -178,6 +178,13 @@ class Actions:
     def find_in_log(self, needle: str) -> None:
         """The same in the restart log, or in the detail in its place."""
         self._find(needle, lambda: self.screen.beside)
+        if self._from_log:
+            self.screen.go_to("log")  # where `n` goes on
+
+    def _seek_in_log(self) -> None:
+        """Put `find-log ` into the prompt; the pane is chosen again once the text is found."""
+        self._write("find-log ")
+        self._from_log = True
 
     def _find(self, needle: str, pane: Callable[[], Pane]) -> None:
         self._needle, self._seek = needle, pane
@@ -194,7 +201,12 @@ class Actions:
     def crash(self) -> None:
         """F4: the report of the last crash, of the chosen worker if one is."""
         name = self.model.tree.chosen_name() if self.screen.in_tree else None
-        self.commands.put("crash" if name is None else f"crash {name}")
+        self.put("crash" if name is None else f"crash {name}")
+
+    def put(self, line: str) -> None:
+        """Carry out a line that was not typed, and show what comes of it."""
+        self.screen.output.follow = True
+        self.commands.put(line)
 
     def freeze(self) -> None:
         """F5: let the view stand still, or go on."""
@@ -247,10 +259,11 @@ class Actions:
         if act in NEEDS_ENTER:
             self._write(line)
         else:
-            self.commands.put(line)
+            self.put(line)
 
     def _write(self, text: str) -> None:
         """Begin the line with a text; what was typed is gone."""
+        self._from_log = False
         self.screen.leave_panes()
         self.line.begin(text)
 
@@ -281,4 +294,5 @@ class Actions:
     def accept(self, buffer: Buffer) -> bool:
         """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
+        self._from_log = self._from_log and buffer.text.startswith("find-log ")
         return self.line.accept(buffer)

@@ -93,7 +93,7 @@ class Screen:
         self._press, self._go = press, go
         self._prompt_rows = prompt_rows
         self.inline = self.plain = False
-        self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
+        self._tree = TreePane(model, enter, lambda: self.go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, crash)
         self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
@@ -156,7 +156,8 @@ class Screen:
         """Show long reports on several rows, or cut."""
         self.log.wraps = not self.log.wraps
 
-    def _go_to(self, place: Place) -> None:
+    def go_to(self, place: Place) -> None:
+        """Choose a pane."""
         self._place = PLACES.index(place)
 
     @property

@@ -245,7 +245,7 @@ class Session:
                 or self.model.timeline.line
             ),
             enter=self._enter,
-            crash=lambda report: commands.put(f"crash {report.id}"),
+            crash=lambda report: self.actions.put(f"crash {report.id}"),
             press=lambda action: self.actions.named(action)(),
             go=self.travel.go_to,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import msgspec
 
 from ssm_cli.commands.verb import Parameter, Verb
 from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell.pipeline import MARKS
 
 SORTS = {"start": "", "name": "NODE", "restarts": "RST", "queue": "QUEUE", "rate": "MSG/S",
          "uptime": "UP"}  # fmt: skip
@@ -96,7 +97,7 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     >>> parse_here("sort queue", ()), parse_here("kv2 Lookup x", ())
     (Local(verb='sort', argument='queue'), None)
     """
-    line = as_typed(line)
+    typed, line = line, as_typed(line)
     words = [(m[0], m.start()) for m in re.finditer(r"\S+", line)]
     verb = find_here(words[0][0], workers) if words else None
     if verb is not None and verb.name == "edit" and len(words) > 2:
@@ -104,10 +105,15 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     if verb is None:
         return None
     given = words[1:]
+    name = verb.name if typed == line else "log -f"
+    usage = verb.usage.replace(verb.name, name, 1)
+    mark = next((word for word in given if word[0] in MARKS), None)
+    if mark and not verb.takes_rest:
+        raise _wrong(f"`{name}` takes no `{mark[0]}`; write `{usage}`", mark[1])
     parameter = verb.parameters[0] if verb.parameters else None
     if parameter is None or not given:
         if given:
-            raise _wrong(f"`{verb.name}` takes no `{given[0][0]}`", given[0][1])
+            raise _wrong(f"`{name}` takes no `{given[0][0]}`", given[0][1])
         if parameter is not None and parameter.required:
             raise _wrong(f"`{verb.name}` needs more; write `{verb.usage}`", len(line.rstrip()))
         return Local(verb.name, "")
@@ -117,7 +123,7 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
         expected = ", ".join(parameter.choices)
         raise _wrong(f"expected one of {expected}, got `{given[0][0]}`", given[0][1])
     if len(given) > 1:
-        raise _wrong(f"`{verb.name}` takes no `{given[1][0]}`; write `{verb.usage}`", given[1][1])
+        raise _wrong(f"`{name}` takes no `{given[1][0]}`; write `{usage}`", given[1][1])
     return Local(verb.name, given[0][0])
 
 
