@@ -182,16 +182,15 @@ class Scratch:
             CommandError: no reason is given, the place is no fork, or the live worker of that name
                 is another one.
         """
-        fork = self._fork(place)
-        if not why.strip():
-            raise CommandError("adopt for what reason? expected `--why TEXT`")
-        live = self._places.node
+        fork, live = self._fork(place), self._places.node
         cells = [node._world.names.get(worker) for node in (fork.node, live)]  # noqa: SLF001 - the states themselves, not as they are shown
         there, here = cells
         if type(there) is not WorkerCell or fork.node.whereis(worker) is None:
             raise Forgotten(f"no worker `{worker}` runs in {place}")
         if here is not None:
             refuse_another(here, there, place)
+        if not why.strip():
+            raise CommandError("adopt for what reason? expected `--why TEXT`")
         state = there.state
         told = all_turns(self._timeline.differing(live, fork.node, [worker]))
         known = worker, getattr(here, "state", None), state

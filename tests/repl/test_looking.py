@@ -559,16 +559,17 @@ def test_what_the_log_is_searched_for_from_it_goes_on_there_with_n(tmp_path: Pat
     async def story() -> None:
         async with seen(tmp_path) as screen:
             screen.type("kv2 Lookup crash\r" * 2)
-            await screen.shows("kv2 crashed")
             panes = screen.person.session.screen
+            await screen.holds(lambda: panes.log._count > panes.log._height)
+            screen.type("find-log kv2\r")
+            await screen.holds(lambda: panes.log._found is not None)
+            assert panes.place == "prompt"
             screen.type(F6 + F6 + "/storage\r")
             await screen.holds(lambda: panes.place == "log")
             found = panes.log._found
             screen.type("n")
             await screen.holds(lambda: panes.log._found != found)
             assert not screen.person.session.buffer.text
-            screen.type("find-log kv2\r")
-            await screen.holds(lambda: panes.place == "prompt")
 
     run(story)
 
