@@ -119,19 +119,10 @@ def run_script(
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    Args:
-        env: the process.
-        node: what is asked.
-        source: what complaints call the script; "" for one verb alone.
-        lines: of it.
-        output: as of `-o`.
-        keep_going: run on after a command that fails.
-        do: carries a command out; by default `carry_out`.
-        typed: a person types the lines, and reads what has failed.
+    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out,
+    by default `carry_out`; lines that are `typed` are of a person, who reads what has failed.
     """
-    printer = Printer(env, output or "text")
-    results = Results()
-    first = 0
+    printer, results, first = Printer(env, output or "text"), Results(), 0
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}" if source else ""
         try:
@@ -147,8 +138,7 @@ def run_script(
         except CommandError as error:
             result = refused(error, place=place)
         printer.result(result)
-        if not typed:
-            printer.failed(result, place, keep_going=keep_going)
+        printer.failed(result, "" if typed else place, keep_going=keep_going)
         printer.check()
         first = first or int(result.exit_code)
         if result.ends or (first and not (keep_going or typed)):

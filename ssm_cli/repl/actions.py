@@ -19,8 +19,8 @@ from rich.text import Text
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.screen import Screen
+from ssm_cli.repl.seeking import Seeking
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
 from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
@@ -71,8 +71,7 @@ class Actions:
         self.line = TypedLine(self.buffer, self.commands, self.model.notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
-        self._needle, self._from_log = "", False
-        self._seek: Callable[[], Pane] = lambda: self.screen.output
+        self.seeking = Seeking(self.screen, self.model)
         self.buffer.on_text_changed += self._typed
 
     def named(self, action: str) -> Callable[[], None]:
@@ -92,7 +91,8 @@ class Actions:
             "open_row": lambda: self.open_row(opened=True),
             "close_row": lambda: self.open_row(opened=False),
             "find_output": lambda: self._write("find "),
-            "find_log": self._seek_in_log,
+            "find_log": lambda: self._write("find-log ", from_log=True),
+            "find_again": self.seeking.again,
         }
         return {**acts, **panes, **self.travel}.get(action) or getattr(self, action)
 
@@ -167,37 +167,6 @@ class Actions:
         else:
             self._write("filter-log ")
 
-    def find(self, needle: str) -> None:
-        """Show the line of the output, above what is shown, that contains a text.
-
-        Raises:
-            CommandError: none does.
-        """
-        self._find(needle, lambda: self.screen.output)
-
-    def find_in_log(self, needle: str) -> None:
-        """The same in the restart log, or in the detail in its place."""
-        self._find(needle, lambda: self.screen.beside)
-        if self._from_log:
-            self.screen.go_to("log")  # where `n` goes on
-
-    def _seek_in_log(self) -> None:
-        """Put `find-log ` into the prompt; the pane is chosen again once the text is found."""
-        self._write("find-log ")
-        self._from_log = True
-
-    def _find(self, needle: str, pane: Callable[[], Pane]) -> None:
-        self._needle, self._seek = needle, pane
-        if not pane().find(needle):
-            raise CommandError(f"no line contains `{needle}`")
-
-    def find_again(self) -> None:
-        """Go on upwards, in the pane that was searched last."""
-        if not self._needle:
-            self.model.notice("nothing was sought yet; `find TEXT` seeks in the output")
-        elif not self._seek().find(self._needle):
-            self.model.notice(f"no line contains `{self._needle}`")
-
     def crash(self) -> None:
         """F4: the report of the last crash, of the chosen worker if one is."""
         name = self.model.tree.chosen_name() if self.screen.in_tree else None
@@ -261,9 +230,9 @@ class Actions:
         else:
             self.put(line)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, from_log: bool = False) -> None:
         """Begin the line with a text; what was typed is gone."""
-        self._from_log = False
+        self.seeking.from_log = from_log
         self.screen.leave_panes()
         self.line.begin(text)
 
@@ -294,5 +263,5 @@ class Actions:
     def accept(self, buffer: Buffer) -> bool:
         """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
-        self._from_log = self._from_log and buffer.text.startswith("find-log ")
+        self.seeking.from_log &= buffer.text.startswith("find-log ")
         return self.line.accept(buffer)
