@@ -96,18 +96,17 @@ class Printer:
         self._write(self._reports, line, asked=False)
 
     def failed(self, result: Result, place: str, *, keep_going: bool) -> None:
-        """Say of a command of a script that has failed where it was written, and why.
+        """Say of a command with which a script ends where it was written, and why it has failed.
 
         An error says so itself, and nothing is said where a person types (`place` is "").
         """
         known = result.error and any(line.startswith(f"{place}: ") for line in result.lines)
-        if not place or result.exit_code == ExitCode.DONE or known:
+        if keep_going or not place or result.exit_code == ExitCode.DONE or known:
             return
-        code = int(result.exit_code)
         why = FOUND.get(result.kind) if result.exit_code in SAYS_NO else None
-        ends = "" if keep_going else "; the script ends here, and goes on with --keep-going"
-        self._write(self._env.stderr, f"{place}: `{result.kind}` has failed ({code})"
-                    f"{(why and f': {why}') or ''}{ends}")  # fmt: skip
+        said = f"`{result.kind}` has failed ({int(result.exit_code)}){f': {why}' if why else ''}"
+        ends = "the script ends here, and goes on with --keep-going"
+        self._write(self._env.stderr, f"{place}: {said}; {ends}")
 
     def check(self) -> None:
         """Raise the error of a stream that cannot be written, if there was one."""

@@ -92,7 +92,7 @@ def test_a_script_stops_at_what_differs_unless_it_says_yes(tmp_path: Path) -> No
         ends = "; the script ends here, and goes on with --keep-going\n"
         assert told.getvalue() == f"a.ssm:1: {said}{ends}"
         assert run_script(env, node, "a.ssm", iter(lines), keep_going=True) == 3
-        assert told.getvalue().endswith(f"a.ssm:1: {said}\n")
+        assert told.getvalue() == f"a.ssm:1: {said}{ends}"
         lines = ["reload --yes", "book Put BUY 1", "rollback --yes", "reload --no"]
         assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
         assert desk.call("Put BUY 1") == b"Bought"

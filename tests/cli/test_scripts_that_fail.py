@@ -49,7 +49,7 @@ def test_a_script_says_where_it_fails_and_why(
     run = ssm(*words, *more, cwd=folder)
     assert run.returncode == 3
     last = f"{place}: `replay` has failed (3): something differs"
-    assert (last if more else last + ENDS) in run.stderr.splitlines()
+    assert (last + ENDS in run.stderr.splitlines()) is not bool(more)
     assert ("steps" in run.stdout) == bool(more)
 
 
