@@ -102,19 +102,19 @@ def run_script(
     *,
     keep_going: bool,
     do: Callable[[Command, Any], Result] = carry_out,
+    typed: bool = False,
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out.
+    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out;
+    lines that are `typed` are of a person, who reads what has failed.
     """
-    printer = Printer(env, output or "text")
-    results = Results()
-    first, is_typed = 0, do is not carry_out and keep_going
+    printer, results, first = Printer(env, output or "text"), Results(), 0
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}" if source else ""
         try:
             names = NamesHere(cache(partial(names_to_call, node)), node, results)
-            command = read_command(line, names, results, typed=is_typed)
+            command = read_command(line, names, results, typed=typed)
             if command is None:
                 continue
             command = msgspec.structs.replace(command, place=place)
@@ -124,11 +124,13 @@ def run_script(
                 result = _sent_on(command.pipeline, result)
         except CommandError as error:
             result = refused(error, place=place)
-        printer.answer(result)
+        printer.result(result)
+        printer.failed(result, "" if typed else place, keep_going=keep_going)
+        printer.check()
         first = first or int(result.exit_code)
-        if result.ends or (first and not keep_going):
+        if result.ends or (first and not (keep_going or typed)):
             break
-        if not is_typed:  # else a person types, and reads what has failed
+        if not typed:
             results.lose()
     return first
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
@@ -50,16 +51,18 @@ class Environment:
 
     @classmethod
     def of_process(cls) -> Environment:
-        """That of this process. A stream that is closed reads as empty and forgets what it gets.
+        """That of this process. Standard input that is closed reads as empty.
 
-        So does a standard error that is open to be read alone: reports are no results.
+        Standard error that is closed, or open to be read alone, forgets what it gets: reports are
+        no results. Standard output that is closed refuses it.
 
         The streams are of its own, beside those of `sys`, which workers may close or replace.
         What a stream's encoding cannot carry is written as its escape rather than refused.
         """
+        hold_descriptors()
         return cls(
             _beside(sys.stdin),
-            _beside(sys.stdout),
+            Closed() if sys.stdout is None else _beside(sys.stdout),
             _beside(sys.stderr if is_place(sys.stderr) else None),
             os.environ,
             shutil.get_terminal_size().columns,
@@ -131,6 +134,27 @@ class Environment:
     def debug(self) -> bool:
         """Whether defects of ssm itself are shown with their traceback (`SSM_DEBUG=1`)."""
         return self.environ.get("SSM_DEBUG", "") not in ("", "0")
+
+
+def hold_descriptors() -> None:
+    """Have the null device at the descriptors of standard streams that are closed.
+
+    Else what is opened first, a lock or a socket, would be there, and get what C code, or a child,
+    has for them. Standard output can still not be written.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest that is free is what is opened next
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+
+
+class Closed(io.StringIO):
+    """Standard output that was closed before the program began."""
+
+    def write(self, _: str, /) -> int:
+        """Refuse it."""
+        raise OSError(errno.EBADF, "standard output is closed")
 
 
 def _beside(stream: TextIO | None) -> TextIO:

@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
 from ssm_cli.cli.run import OUTPUTS, Output, Script
-from ssm_cli.cli.where import STDIN, name_of, option, say
+from ssm_cli.cli.where import STDIN, KeepGoing, name_of, option, say
 from ssm_cli.errors import CommandError, ReadOnly, counted, message_of, some_names
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def open_(
     *,
     tree: Code = None,
     script: Script = None,
+    keep_going: KeepGoing = False,
     output: Output = "text",
 ) -> int:
     """Open the past of a tree that is not here: look at it, ask it, and fork it."""
@@ -63,7 +64,9 @@ def open_(
         lines, called = typed(env, node.name, looking), STDIN
     else:
         lines, called = iter(ask.lines_of(env, script or "-")), name_of(script or "-")
-    return ask.run_script(env, node, called, lines, output, keep_going=is_typed, do=looking.look)
+    return ask.run_script(
+        env, node, called, lines, output, keep_going=keep_going, do=looking.look, typed=is_typed
+    )
 
 
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
@@ -129,14 +132,16 @@ def notices(past: OpenedPast, where: str, tree: str | None) -> Iterator[str]:
         f"records {facts.first} to {facts.last}; values are redacted: a fork may step differently"
     )
     if facts.forgotten:
-        yield f"{facts.forgotten} older records found no room in it"
+        yield f"{counted(facts.forgotten, 'older record')} found no room in it"
     if facts.texts:
-        yield f"{facts.texts} values had no exact form, and are shown as text"
+        yield f"{counted(facts.texts, 'value')} without an exact form, shown as text"
     if past.missing:
         hint = "give it by --tree FILE" if tree is None else f"it is not in {tree}"
         yield f"the code of {few(past.missing)} is not here: look, but do not step; {hint}"
     if past.changed:
         yield f"the code of {few(past.changed)} is another here: a fork steps by that of here"
+    if past.reloaded:
+        yield f"{few(past.reloaded)} had other code before a reload: a fork steps by that of here"
     if past.inexact:
         yield f"the classes of {few(past.inexact)} are others here: some values are plain data"
 

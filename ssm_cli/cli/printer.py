@@ -17,6 +17,17 @@ from ssm_cli.exit_codes import ExitCode
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
+SAYS_NO = (ExitCode.NOT_RUNNING, ExitCode.CRASHED)
+FOUND = {
+    "apply": "something stays down", "chaos": "the tree went down",
+    "check-policy": "the tree goes down", "fuzz": "a crash was found",
+    "promote": "something differs; `--yes` does it all the same",
+    "reload": "something differs; `--yes` does it all the same", "replay": "something differs",
+    "rollback": "something differs; `--yes` does it all the same",
+    "tree": "something that should run does not", "when": "it holds after no record",
+}  # fmt: skip
+"""Verbs that answer, and fail by that: what they have found."""
+
 
 class Printer:
     """Prints results, reports and notices in order.
@@ -88,6 +99,19 @@ class Printer:
         record = records.report_record
         line = records.json_line(record(report)) if self._json else report_line(report)
         self._write(self._reports, line, asked=False)
+
+    def failed(self, result: Result, place: str, *, keep_going: bool) -> None:
+        """Say of a command with which a script ends where it was written, and why it has failed.
+
+        An error says so itself, and nothing is said where a person types (`place` is "").
+        """
+        known = result.error and any(line.startswith(f"{place}: ") for line in result.lines)
+        if keep_going or not place or result.exit_code == ExitCode.DONE or known:
+            return
+        why = FOUND.get(result.kind) if result.exit_code in SAYS_NO else None
+        said = f"`{result.kind}` has failed ({int(result.exit_code)}){f': {why}' if why else ''}"
+        ends = "the script ends here, and goes on with --keep-going"
+        self._write(self._env.stderr, f"{place}: {said}; {ends}")
 
     def check(self) -> None:
         """Raise the error of a stream that cannot be written, if there was one."""

@@ -19,7 +19,7 @@ from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import Face, one_of
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.where import flag, name_of, not_empty, option
+from ssm_cli.cli.where import KeepGoing, flag, name_of, not_empty, option
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -31,7 +31,6 @@ FOREGROUND = ("detach", "name", "quiet", "output")  # a tree in the background h
 TreeFile = Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")]
 Script = Annotated[str | None, option("FILE", "run its commands, then stop; - is stdin")]
 Commands = Annotated[list[str] | None, option("CMD", "run a command; repeatable", "-c")]
-KeepGoing = Annotated[bool, flag("run on after a command that fails", "--keep-going")]
 Headless = Annotated[bool, flag("no prompt: run until a signal, or the root ends", "--headless")]
 Name = Annotated[
     str | None, option("NAME", "the tree's name; default: the file's stem", callback=not_empty)

@@ -237,6 +237,7 @@ class Session:
             if command is None:
                 break
             result = await self._execute(command)
+            self.printer.failed(result, command.place, keep_going=self.keep_going)
             await self.printer.drained()
             if result.ends:
                 break

@@ -27,6 +27,7 @@ from ssm_cli.cli.where import (
     At,
     Data,
     Into,
+    KeepGoing,
     Output,
     TreeOutput,
     Where,
@@ -155,7 +156,7 @@ def script(
     file: Annotated[str, typer.Argument(metavar="FILE", help="its commands; - is stdin")],
     *,
     where: Where,
-    keep_going: Annotated[bool, flag("run on after a command that fails", "--keep-going")] = False,
+    keep_going: KeepGoing = False,
     output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""

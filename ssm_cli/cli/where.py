@@ -109,6 +109,7 @@ def seconds_option(help_text: str, *, endless: bool = False) -> Any:
     return option("SECONDS", help_text, callback=checked)
 
 
+KeepGoing = Annotated[bool, flag("run on after a command that fails", "--keep-going")]
 Output = Annotated[str | None, as_typer(OUTPUT)]
 At = Annotated[str | None, as_typer(AT)]
 Into = Annotated[str | None, as_typer(INTO)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -259,17 +259,9 @@ async def _execute_later(
         return refused(error, command)
 
 
-@contextmanager
-def asking(api: NodeApi, who: str) -> Iterator[None]:
+def asking(api: NodeApi, who: str) -> AbstractContextManager[None]:
     """A block in which changes by hand are asked for by `who`, where the tree remembers."""
-    if not isinstance(api, Rememberer):
-        yield
-        return
-    behind = api.record
-    try:
-        yield
-    finally:
-        api.note_changes(behind, who)
+    return api.asked_by(who) if isinstance(api, Rememberer) else nullcontext()
 
 
 def reaching(command: Command, api: NodeApi) -> tuple[Command, NodeApi]:
@@ -365,13 +357,8 @@ def answered_by(api: NodeApi, command: Command) -> int:
 class Rememberer(Protocol):
     """A node of this process, which remembers who has asked."""
 
-    @property
-    def record(self) -> int:
-        """The number of the last record."""
-        ...
-
-    def note_changes(self, behind: int, who: str) -> None:
-        """Remember who has asked for the changes by hand behind a record."""
+    def asked_by(self, who: str) -> AbstractContextManager[None]:
+        """A block in which `who` asks for changes by hand: records of them say so."""
         ...
 
     def note_asker(self, record: int, who: str) -> None:

@@ -215,7 +215,7 @@ def _build(verb: Verb, words: list[_Word], end: int) -> Command:
             coming.appendleft(word)
             word = _phrase(parameter.kind, coming, verb)
             arguments[parameter.name] = _argument(parameter, word)
-    missing = next((p.name.upper() for p in waiting if p.required), None)
+    missing = next(((p.shown or p.name.upper()).rstrip(".") for p in waiting if p.required), "")
     if missing:
         raise CommandError(
             f"`{verb.name}` needs {a_or_an(missing)}; write `{verb.usage}`", column=end

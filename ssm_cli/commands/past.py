@@ -18,6 +18,7 @@ from ssm_cli.commands.timeline import timeline_row
 from ssm_cli.commands.verb import at_least_one
 from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.commands.writing import target_of, write_test
+from ssm_cli.errors import counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
 from ssm_cli.history.saved.file import write_past
@@ -273,7 +274,7 @@ def _save(found: Data) -> Shown:
     if found["forgotten"]:
         lines.append(f"  {found['forgotten']:,} older records found no room")
     if found["texts"]:
-        lines.append(f"  {found['texts']:,} values have no exact form, and are kept as text")
+        lines.append(f"  {counted(found['texts'], 'value')} without an exact form, kept as text")
     return lines, [{"v": VERSION, "type": "saved", **found}]
 
 

@@ -200,6 +200,11 @@ def crash_facts(report: CrashReport) -> list[tuple[str, str, str]]:
     ]
 
 
+def decision_words(report: CrashReport) -> str:
+    """What the supervisor made of a crash, and of whom, where that is known."""
+    return ": ".join(filter(None, (report.decision, " ".join(report.children))))
+
+
 def crash_lines(report: CrashReport) -> tuple[str, ...]:
     """A crash report as lines: who, when (here), what, where, what was done."""
     budget = ""
@@ -211,6 +216,6 @@ def crash_lines(report: CrashReport) -> tuple[str, ...]:
         ("worker", f"{report.path}, under {report.supervisor}", ""),
         ("time", f"{at:%Y-%m-%d %H:%M:%S}", ""),
         *crash_facts(report),
-        ("decision", f"{report.decision}: {' '.join(report.children)}{by}", ""),
+        ("decision", f"{decision_words(report)}{by}", ""),
     ]
     return tuple(f"{key:<9} {brief(value, 1000)}" for key, value, _ in rows)

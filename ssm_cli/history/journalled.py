@@ -349,7 +349,10 @@ class Retelling:
             case Start():
                 return (number, cell, None, None, found.before, Began(found.after))
             case Change():
-                acted = Acted(put_state, (found.after,), "replace_state", found.before, found.after)
+                if record.by:
+                    self._recorder.askers[number] = record.by
+                how = record.how or "replace_state"
+                acted = Acted(put_state, (found.after,), how, found.before, found.after)
                 return (number, cell, None, None, None, acted)
         return None
 

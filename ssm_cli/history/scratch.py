@@ -25,7 +25,6 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns, all_turns, bounded
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
-from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node, with_own_states
 from ssm_cli.runtime.outside import is_raised_by_code
 from ssm_cli.spec.model import ChildSpec, WorkerSpec, walk
@@ -187,16 +186,15 @@ class Scratch:
             CommandError: no reason is given, the place is no fork, or the live worker of that name
                 is another one.
         """
-        fork = self._fork(place)
-        if not why.strip():
-            raise CommandError("adopt for what reason? expected `--why TEXT`")
-        live = self._places.node
+        fork, live = self._fork(place), self._places.node
         cells = [node._world.names.get(worker) for node in (fork.node, live)]  # noqa: SLF001 - the states themselves, not as they are shown
         there, here = cells
         if type(there) is not WorkerCell or fork.node.whereis(worker) is None:
             raise Forgotten(f"no worker `{worker}` runs in {place}")
         if here is not None:
             refuse_another(here, there, place)
+        if not why.strip():
+            raise CommandError("adopt for what reason? expected `--why TEXT`")
         state = there.state
         told = all_turns(self._timeline.differing(live, fork.node, [worker]))
         known = worker, getattr(here, "state", None), state
@@ -205,14 +203,10 @@ class Scratch:
             sign = self._signs.sign(known)
             return {"worker": worker, "changes": told, "adopted": False, "stale": is_stale,
                     "plan": sign}  # fmt: skip
-        live.replace_state(worker, Taken(state))
-        number = live.record
-        entry = live.recorder().ring[-1]  # type: ignore[union-attr]  # there are places
-        if type(entry[5]) is Acted:
-            entry[5].change = "adopted"
-        live.note_asker(number, why.strip()[:200])
+        with live.asked_by(why.strip()[:200]):
+            live.replace_state(worker, Taken(state))
         return {"worker": worker, "changes": told, "adopted": True, "stale": False,
-                "number": number}  # fmt: skip
+                "number": live.record}  # fmt: skip
 
     # -- inside --------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Teller:
         if one.is_input:
             return self.written(one.cell, value)
         words = value if isinstance(value, tuple) else (value,)
-        if one.how in (*STATES, "adopted", "edit"):
+        if one.how in (*STATES, "edit"):
             return " ".join(self.written(one.cell, word) for word in words)
         return " ".join(given_by_hand(word)[:MOST_TEXT] for word in words)
 

@@ -8,6 +8,8 @@ from functools import wraps
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
+
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import CommandError, Forgotten, is_number
 from ssm_cli.history.changes import Change, change_record, changes, same
@@ -29,6 +31,7 @@ LOOK_S = 20.0  # of processor time, for one that is asked in turns
 AT_ONCE_S = 0.05  # and while the tree stands still, where it can be answered beside it
 SHOWN = 20  # records, unless it is said how many
 MOST_SHOWN = 100_000
+AS_IT_WAS = "as it was before"  # the note of a part that a worker has begun with again
 MOST_CAUSES = 1000  # in one chain
 
 
@@ -247,7 +250,7 @@ class Timeline:
         if one is None:
             ring, last = recorder.ring, recorder.last()
             here = f"records {ring[0][0]} to {last} are" if ring else "none is"
-            raise Forgotten(f"record {number} is not remembered here; {here}")
+            raise Forgotten(f"record {number} is not remembered here; {here}{kept_of(recorder)}")
         return one
 
     def _need(self, recorder: Recorder, worker: str | None) -> None:
@@ -340,6 +343,7 @@ class Writes:
 
     def __init__(self, teller: Teller, part: Path) -> None:
         self._teller, self._part = teller, part
+        self._had: Any = NOTHING
         self._last: Any = None
         self._found: Any = NOTHING
 
@@ -347,9 +351,17 @@ class Writes:
         """Return how an entry changed the part; None where it did not."""
         _, cell, _, _, before, what = entry
         if type(what) is tuple:
+            self._had = what[0]
             return self.between(cell, before, what[0])
         one = served(self._teller.recorder, entry)
-        return None if one is None else self.between(cell, one.before, one.after)
+        if one is None:
+            return None
+        had, self._had = self._had, self._had if one.after is NOTHING else one.after
+        change = self.between(cell, one.before, one.after)
+        if change is None or one.how != "start" or had is NOTHING:
+            return change
+        kept = self.between(cell, had, one.after) is None
+        return msgspec.structs.replace(change, note=AS_IT_WAS) if kept else change
 
     def between(self, cell: Any, before: Any, after: Any) -> Change | None:
         """Return how the part differs in two states of a worker."""
@@ -372,6 +384,13 @@ class Writes:
 def change_of(worker: str, change: Change) -> Data:
     """Return a change of a worker's state as data."""
     return {"worker": worker, **change_record(change)}
+
+
+def kept_of(recorder: Recorder) -> str:
+    """Return where a journal may have more than is remembered; "" where there is none."""
+    keeper = recorder.world.outside.keeper
+    data = "" if keeper is None else keeper.store.where()
+    return f"; its journal may have it: `ssm history --data {data} --tree FILE`" if data else ""
 
 
 def state_in(node: Node, worker: str) -> Any:

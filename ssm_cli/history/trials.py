@@ -7,7 +7,6 @@ casts, timers and continues are inputs alike, whatever sent them.
 from __future__ import annotations
 
 import copy
-import linecache
 import os
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.history.shapes import Renames, differences, renamed
 from ssm_cli.runtime.engine.crashes import OURS, stack_of
 from ssm_cli.runtime.engine.recalled import Places, places_of
+from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.runtime.outside import is_ctrl_c
 
 MOST_RUNS = 20_000
@@ -135,13 +135,13 @@ def crash_goal(error: BaseException) -> SameCrash:
 def crash_place(places: Places) -> CrashPlace | None:
     """Return the innermost place in code of the user; that of a library where there is no other."""
     coded = [place for place in places if not isinstance(place, str)]
-    theirs = [place for place in coded if not any(o in place[0].co_filename for o in NOT_THEIRS)]
+    theirs = [place for place in coded if not any(o in place[0].co_filename for o in OURS)]
     own = [place for place in theirs if not is_library(place[0].co_filename)]
     if not theirs:
         return None
     code, index = (own or theirs)[-1]
     number = next(islice(code.co_positions(), index // 2, None), (None,))[0] or 0
-    line = linecache.getline(code.co_filename, number).strip()
+    line = line_at(code, number)
     return CrashPlace(code.co_filename, code.co_name, line, number - code.co_firstlineno)
 
 
@@ -150,7 +150,6 @@ def is_library(file: str) -> bool:
     return file.startswith(("<frozen", LIBRARY)) or f"{os.sep}site-packages{os.sep}" in file
 
 
-NOT_THEIRS = (*OURS, "/ssm_cli/history/", "/ssm_cli/simulation/")
 LIBRARY = sysconfig.get_path("stdlib") + os.sep
 
 

@@ -78,13 +78,11 @@ class Requests:
     def answer(self, route: Route, request: Request) -> Answered | Coroutine[Any, Any, Answered]:
         """Return what a route answers, or a coroutine of it; note who has asked for a change."""
         behind = self._node.record
-        try:
+        with self._node.asked_by("http"):
             found = self._found(route, request)
             if isinstance(found, CoroutineType):
                 return self._later(route, request, found, behind)
             return _answer(route, request, found)
-        finally:
-            self._node.note_changes(behind, "http")
 
     async def _later(
         self, route: Route, request: Request, coming: Awaitable[object], behind: int

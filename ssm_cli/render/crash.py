@@ -6,7 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ssm_cli.commands.text import budget_words, crash_facts
+from ssm_cli.commands.text import budget_words, crash_facts, decision_words
 from ssm_cli.commands.voice import clock
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import THEMES, Theme
@@ -46,8 +46,7 @@ def crash_texts(report: CrashReport) -> list[Text]:
 
 def facts(report: CrashReport) -> list[tuple[str, str, str]]:
     """What a crash report says, as key, value and style, in the order of reading."""
-    rows = crash_facts(report)
-    done = f"{report.decision}: {' '.join(report.children)}"
+    rows, done = crash_facts(report), decision_words(report)
     rows.append(
         (report.supervisor, f"{done}  ({report.strategy})" if report.strategy else done, "")
     )

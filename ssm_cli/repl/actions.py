@@ -18,7 +18,7 @@ from rich.text import Text
 from ssm_cli.errors import CommandError, SsmError, message_of
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
-from ssm_cli.repl.panes.lines import Pane
+from ssm_cli.repl.seeking import Seeking
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.programs import edited
 from ssm_cli.repl.shell.verbs import SORTS
@@ -61,8 +61,7 @@ class Actions:
         self.buffer = self.line.buffer
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
-        self._needle = ""
-        self._seek: Callable[[], Pane] = lambda: self.screen.output
+        self.seeking = Seeking(self.screen, self.model)
         self.buffer.accept_handler = self._accept
         self.buffer.on_text_changed += self._typed
 
@@ -91,7 +90,8 @@ class Actions:
             "open_row": lambda: self.open_row(opened=True),
             "close_row": lambda: self.open_row(opened=False),
             "find_output": lambda: self._write("find "),
-            "find_log": lambda: self._write("find-log "),
+            "find_log": lambda: self._write("find-log ", from_log=True),
+            "find_again": self.seeking.again,
             "freeze": self.model.freeze,
             "detail": self.model.show_detail,
         }
@@ -160,27 +160,15 @@ class Actions:
         else:
             self._write("filter-log ")
 
-    def find(self, pane: Callable[[], Pane], needle: str) -> None:
-        """Show the line of a pane, above what is shown, that contains a text.
-
-        Raises:
-            CommandError: none does.
-        """
-        self._needle, self._seek = needle, pane
-        if not pane().find(needle):
-            raise CommandError(f"no line contains `{needle}`")
-
-    def find_again(self) -> None:
-        """Go on upwards, in the pane that was searched last."""
-        if not self._needle:
-            self.model.notice("nothing was sought yet; `find TEXT` seeks in the output")
-        elif not self._seek().find(self._needle):
-            self.model.notice(f"no line contains `{self._needle}`")
-
     def timeline(self) -> None:
         """F10: show the timeline above the prompt, or no longer."""
         self.model.timeline.toggle()
         self.model.touch()
+
+    def put(self, line: str) -> None:
+        """Carry out a line that was not typed, and show what comes of it."""
+        self.screen.output.follow = True
+        self.commands.put(line)
 
     def go_to(self, where: str) -> None:
         """Go to a place in time, a record, `start` or `now`, without a line of output."""
@@ -202,7 +190,7 @@ class Actions:
         """F4: the report of a worker's last crash: of this one, the chosen one, or any."""
         if name is None and self.screen.in_tree:
             name = self.model.tree.chosen_name()
-        self.commands.put("crash" if name is None else f"crash {name}")
+        self.put("crash" if name is None else f"crash {name}")
 
     def sort(self) -> None:
         """F7: sort by the next column."""
@@ -245,10 +233,11 @@ class Actions:
         if act in NEEDS_ENTER:
             self._write(line)
         else:
-            self.commands.put(line)
+            self.put(line)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, from_log: bool = False) -> None:
         """Begin the line with a text; what was typed is gone."""
+        self.seeking.from_log = from_log
         self.screen.leave_panes()
         self.line.begin(text)
 
@@ -279,4 +268,5 @@ class Actions:
     def _accept(self, buffer: Buffer) -> bool:
         """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
+        self.seeking.from_log &= buffer.text.startswith("find-log ")
         return self.line.accept(buffer)

@@ -55,7 +55,7 @@ class Locals:
 
     def __post_init__(self) -> None:
         self._depth = 0
-        actions, screen = self.actions, self.actions.screen
+        actions = self.actions
         self._model, self._commands = actions.model, actions.commands
         tree = self._model.tree
         self._views: dict[str, Callable[[str], None]] = {
@@ -69,8 +69,8 @@ class Locals:
             "ui": actions.face,
             "mouse": lambda _: actions.toggle_mouse(),
             "theme": lambda name: setattr(self._model, "theme", name),
-            "find": partial(actions.find, lambda: screen.output),
-            "find-log": partial(actions.find, lambda: screen.beside),
+            "find": actions.seeking.find,
+            "find-log": actions.seeking.find_in_log,
             "detach": lambda _: self.detach(),
             "clear": lambda _: self._clear(),
             "copy": self._copy,

@@ -74,7 +74,7 @@ class Screen:
         self._press = press
         self._typed = line
         self.inline = self.plain = False
-        self._tree = TreePane(model, partial(press, "enter_row"), lambda: self._go_to("tree"))
+        self._tree = TreePane(model, partial(press, "enter_row"), lambda: self.go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, partial(press, "crash"))
         self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
@@ -139,7 +139,8 @@ class Screen:
         """Show long reports on several rows, or cut."""
         self.log.wraps = not self.log.wraps
 
-    def _go_to(self, place: Place) -> None:
+    def go_to(self, place: Place) -> None:
+        """Choose a pane."""
         self._place = PLACES.index(place)
 
     @property

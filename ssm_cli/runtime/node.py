@@ -159,8 +159,7 @@ class Node(metaclass=Parts):
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
         self.serve, self.until_up = awaited.serve, awaited.until_up
-        self.open = Opening(self).open
-        self.worker = Refs(self, spec, world).worker
+        self.open, self.worker = Opening(self).open, Refs(self, spec, world).worker
         self._bind_requests(Requests(world, serving), Messages(world, serving))
         looks = Looks(world)
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
@@ -170,7 +169,8 @@ class Node(metaclass=Parts):
         self.at, self.turns_to, self.first_record = past.at, past.turns_to, past.first_record
         self.remember, self.recorder, self.answered = past.remember, past.recorder, past.answered
         self.give_again, self.step_again = past.give_again, past.step_again
-        self.note_asker, self.note_changes = past.note_asker, past.note_changes
+        self.note_asker, self.asked_by = past.note_asker, past.asked_by
+        self.note_changes = past.note_changes
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input

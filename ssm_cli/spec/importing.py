@@ -20,6 +20,7 @@ import builtins
 import hashlib
 import re
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -33,7 +34,9 @@ from ssm_cli.spec.files import source_of
 
 OURS = "ssm_file_"  # how the names of modules begin that are loaded here
 INIT = "__init__.py"
+MOST_TEXTS = 8  # of a file, that were run of it
 _given: dict[str, bytes] = {}  # what is run of files, of another process
+_texts: dict[str, deque[bytes]] = {}  # what was run of files, oldest first
 INSTALLED = (f"{sys.prefix}/", f"{sys.base_prefix}/")
 
 
@@ -185,6 +188,11 @@ def needs_of(module: ModuleType) -> set[str]:
     return {*own, *parts, *inside} - {name}
 
 
+def texts_run(file: str) -> Sequence[bytes]:
+    """Return the last texts that were run of a file by `Uncached`, oldest first."""
+    return tuple(_texts.get(file, ()))
+
+
 class Uncached(SourceFileLoader):
     """Runs a file as it is now: the code in `__pycache__` may be older than an edit a moment ago.
 
@@ -204,6 +212,9 @@ class Uncached(SourceFileLoader):
         """Compile the file, and remember of which bytes."""
         data = self.get_data(self.path)
         self.digest, self.bytes = hashlib.sha256(data).digest(), data
+        texts = _texts.setdefault(self.path, deque(maxlen=MOST_TEXTS))
+        if data not in texts:
+            texts.append(data)
         return self.source_to_code(data, self.path)
 
 

@@ -81,11 +81,18 @@ def test_ctrl_c_at_the_question_says_that_nothing_was_changed(tmp_path: Path) ->
 
 def test_a_script_stops_at_what_differs_unless_it_says_yes(tmp_path: Path) -> None:
     desk, env = Desk(tmp_path), env_of("y\n" * 5, terminal=True)
+    told = env.stderr
+    assert isinstance(told, io.StringIO)
+    said = "`reload` has failed (3): something differs; `--yes` does it all the same"
     with desk.node as node:
         desk.call("Put BUY 1")
         desk.change('"Bought"', '"Got"')
         lines = ["reload", "book Put BUY 1"]
         assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
+        ends = "; the script ends here, and goes on with --keep-going\n"
+        assert told.getvalue() == f"a.ssm:1: {said}{ends}"
+        assert run_script(env, node, "a.ssm", iter(lines), keep_going=True) == 3
+        assert told.getvalue() == f"a.ssm:1: {said}{ends}"
         lines = ["reload --yes", "book Put BUY 1", "rollback --yes", "reload --no"]
         assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
         assert desk.call("Put BUY 1") == b"Bought"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -29,13 +30,18 @@ from ssm_cli import (
 from ssm_cli.behaviour.effects import Exit
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.past import opened
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.text import crash_lines
 from ssm_cli.history import journalled
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import all_turns
+from ssm_cli.runtime.durable.records import Change, Code
 from ssm_cli.runtime.engine.crashes import KEPT_CRASHES
 from ssm_cli.spec.load import load_tree
+from ssm_cli.storage.contents import history, stored_text
 from tests.program import ssm
 
 
@@ -323,7 +329,10 @@ def test_crash_tells_of_the_crashes_in_a_journal_as_their_steps_come_out(folder:
     assert (report.record, report.worker, report.path) == (record, "one", "root/one")
     assert (report.error_type, report.error_message) == ("ValueError", "as asked")
     assert (report.input, report.state) == ("crash", '{"a": 2}')
-    assert "step" in report.stack[-1]
+    assert [frame.partition(" in ")[2] for frame in report.stack] == [
+        'step: raise ValueError("as asked")'
+    ]
+    assert crash_lines(report)[-1] == "decision  unknown"
     assert (report.decision, report.strategy, report.seq) == ("unknown", "", 0)
     assert node.crash_reports("root/one", 5) == [report]
     assert node.crash_reports("two") == node.crash_reports(last=0) == []
@@ -532,6 +541,46 @@ def test_the_verbs_that_look_take_a_folder_too_and_say_what_is_not_known(tmp_pat
     run = ssm("open", str(data), "--tree", str(tree), "--", "adopt", "a", "--why", "x", "--yes")
     assert run.returncode == 2
     assert "nobody runs here to adopt it" in run.stderr
+
+
+def test_who_asked_for_a_change_and_why_is_in_the_journal(tmp_path: Path) -> None:
+    with FolderStore(tmp_path / "data") as store:
+        node = with_past(
+            Node(a_tree(), clock=ManualClock(), store=store, history=1000).start(), str
+        )
+        node.call("one", b"a")
+        command = parse_line("set one {}", ("one",))
+        assert command is not None
+        execute(command, node)
+        place = node.perform("fork")["place"]
+        given = {"worker": "one", "why": "counted twice", "sure": "yes", "at": place}
+        node.perform("standing", place, reading=False).replace_state("one", {"a": 7})
+        adopted = node.perform("adopt", **given)["number"]
+        with node.asked_by("http"):
+            node.replace_state("two", {"b": 3})
+        live = records_of(Timeline(node, str))
+        changes = [stored_text(*one) for one in history(store) if type(one[1]) is Change]
+    told = [(one["how"], one["by"]) for one in live if one["by"]]
+    assert told == [("replace_state", "prompt"), ("adopted", "counted twice"),
+                    ("replace_state", "http")]  # fmt: skip
+    assert [(one["how"], one["by"]) for one in changes] == told
+    _, past, troubles = timeline(tmp_path / "data", a_tree())
+    assert not troubles
+    assert [(one["how"], one["by"]) for one in records_of(past) if one["by"]] == told
+    assert all_turns(past.why(str(adopted)))["records"][0]["by"] == "counted twice"
+
+
+def test_a_change_of_a_journal_of_before_is_read_and_one_of_now_by_an_older_ssm() -> None:
+    class Before(msgspec.Struct, frozen=True, array_like=True, tag="set"):
+        worker: str
+        at_s: float
+        state: bytes
+        code: Code = Code()
+        number: int = 0
+
+    old, new = Before("kv", 1.0, b"s", number=3), Change("kv", 1.0, b"s", number=3, by="why")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Change) == replace(new, by="")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(new), type=Before) == old
 
 
 def asking(message: str, state: int) -> Any:

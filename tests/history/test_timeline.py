@@ -301,6 +301,25 @@ def test_no_state_is_adopted_by_another_worker_of_the_name(node: Node, ask: Ask)
     assert lines == ("1 input: 1 the same", "1 of them had other code than the worker has now")
 
 
+def test_a_start_that_begins_with_what_there_was_has_not_written_it() -> None:
+    machine = StateMachine(step=counting, init=lambda *_: 0)
+    tree = Supervisor("root", children=[Worker("w", machine, on_crash="last_good")])
+    with with_past(Node(tree, clock=ManualClock(), history=100), str) as node:
+        node.call("w", "up")
+        with pytest.raises(CalleeCrashed):
+            node.call("w", "crash")
+        node.call("w", "up")
+        records = node.perform("blame", worker="w", path=".")["records"]
+    told = [(one["how"], one["changed"][0].get("note", "")) for one in records]
+    assert told == [("call", ""), ("start", "as it was before"), ("call", "")]
+
+
+def counting(message: str, state: int) -> tuple[int, int]:
+    if message == "crash":
+        raise ValueError(message)
+    return state + 1, state
+
+
 def test_a_drop_promises_to_leave_a_fork_alone(node: Node, ask: Ask) -> None:
     fill(node)
     for at, leaves in (("2", False), (ask("fork")["place"], True)):
@@ -313,6 +332,8 @@ def test_a_supervisor_has_no_state_to_adopt(node: Node, ask: Ask) -> None:
     place = ask("fork")["place"]
     with pytest.raises(Forgotten, match="no worker `root`"):
         ask("adopt", worker="root", why="w", sure="yes", at=place)
+    with pytest.raises(Forgotten, match="no worker `legder`"):
+        ask("adopt", worker="legder", at=place)  # a name comes before the reason
 
 
 def test_a_sign_that_nobody_was_shown_adopts_nothing(node: Node, ask: Ask) -> None:

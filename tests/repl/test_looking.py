@@ -26,7 +26,15 @@ from ssm_cli.simulation.asking import with_futures
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import Terminal, Typist, many_workers, typing, until
 
-F1, F6, DOWN, UP, ESC, PGDN = "\x1bOP", "\x1b[17~", "\x1b[B", "\x1b[A", "\x1b", "\x1b[6~"
+F1, F4, F6, DOWN, UP, ESC, PGDN = (
+    "\x1bOP",
+    "\x1bOS",
+    "\x1b[17~",
+    "\x1b[B",
+    "\x1b[A",
+    "\x1b",
+    "\x1b[6~",
+)
 CTRL_X = "\x18"
 
 
@@ -529,6 +537,48 @@ def test_find_again_goes_on_upwards(tmp_path: Path) -> None:
             screen.type(f"{CTRL_X}n")
             await screen.shows("\u276f kv1 Lookup first", "(scrolled)")
             assert "$22" not in screen.text
+
+    run(story)
+
+
+def test_what_a_key_prints_is_shown_where_the_output_is_scrolled(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv1 Lookup crash\rkv1 Store needle 1\r" + "kv1 Lookup x\r" * 20)
+            await screen.shows("$21")
+            screen.type("find NEEDLE\r")
+            await screen.shows("(scrolled)")
+            screen.type(F4)
+            await screen.lacks("(scrolled)")
+            await screen.shows("budget")
+
+    run(story)
+
+
+def test_what_the_log_is_searched_for_from_it_goes_on_there_with_n(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\r" * 2)
+            panes = screen.person.session.screen
+            await screen.holds(lambda: panes.log._count > panes.log._height)
+            screen.type("find-log kv2\r")
+            await screen.holds(lambda: panes.log._found is not None)
+            assert panes.place == "prompt"
+            screen.type(F6 + F6 + "/storage\r")
+            await screen.holds(lambda: panes.place == "log")
+            found = panes.log._found
+            screen.type("n")
+            await screen.holds(lambda: panes.log._found != found)
+            assert not screen.person.session.buffer.text
+
+    run(story)
+
+
+def test_the_end_of_the_help_says_where_its_beginning_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("help\r")
+            await screen.shows("F1 shows this in pages, from its beginning")
 
     run(story)
 

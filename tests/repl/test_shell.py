@@ -131,6 +131,8 @@ def test_each_verb_of_the_prompt_is_read_and_a_worker_of_its_name_goes_before_it
         ("sort nothing", 6, "expected one of start, name"),
         ("ui", 3, "needs more; write `ui full|inline|plain`"),
         ("freeze now", 8, "takes no `now`"),
+        ("log -f | head -1", 8, "`log -f` takes no `|`; write `log -f [NAME]`"),
+        ("sort name > x", 11, "`sort` takes no `>`"),
         ("open a b", 8, "takes no `b`"),
         ("  sort", 7, "needs more"),
     ],

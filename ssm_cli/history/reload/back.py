@@ -8,7 +8,7 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.standing import check_standing
-from ssm_cli.errors import CodeRefused, Forgotten, SsmError
+from ssm_cli.errors import CodeRefused, Forgotten, SsmError, counted
 from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.counterparts import OtherLoads
@@ -34,8 +34,6 @@ from ssm_cli.runtime.performer.system import STATES
 from ssm_cli.spec.afresh import Modules, in_place
 
 OTHER_WAY = "put the old code into its file, and `reload`"
-PUT = (*STATES, "adopted")
-"""How a record comes that put another state in place."""
 
 
 class Undo:
@@ -144,8 +142,8 @@ class Back:
         for one in since:
             if clock() > until_s:
                 raise CodeRefused(
-                    f"{undo.worker} has served {len(since):,} inputs since, and to step them again "
-                    f"takes longer than {LONG_S:g} s: put the old code into its file, and `reload`"
+                    f"{undo.worker} has served {counted(len(since), 'input')} since, and to step "
+                    f"them again takes longer than {LONG_S:g} s: {OTHER_WAY}"
                 )
             self._step(one)
         with loads.in_place():
@@ -165,7 +163,7 @@ class Back:
             self._lives = raised or one.outcome != "crashed"
         elif one.how == "start" and not self._lives:
             self._lives = True  # the old code has not crashed there
-        elif one.how in (*PUT, "start") and one.after is not NOTHING:
+        elif one.how in (*STATES, "start") and one.after is not NOTHING:
             self._state = self._sound(lambda: self._code.state_of(own_copy(one.after)))
 
     def _judged(self) -> None:
@@ -256,9 +254,8 @@ def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
     first = None if recorder is None or not recorder.ring else recorder.ring[0][0]
     if served and (first is None or first > undo.number):
         raise Forgotten(
-            f"{undo.worker} has served {served:,} inputs since the reload, which is record "
-            f"{undo.number:,}, and {_kept(first)} (`--history N`): put the old code into its file, "
-            f"and `reload`"
+            f"{undo.worker} has served {counted(served, 'input')} since the reload, which is "
+            f"record {undo.number:,}, and {_kept(first)} (`--history N`): {OTHER_WAY}"
         )
     if recorder is None:
         return []

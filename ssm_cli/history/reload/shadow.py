@@ -15,13 +15,13 @@ from ssm_cli.history.comparing import Comparison, Raised
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, other_code
 from ssm_cli.history.records import Served, served_in
-from ssm_cli.history.reload.back import PUT
 from ssm_cli.history.reload.plan import CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.system import STATES
 from ssm_cli.spec.afresh import file_of
 
 SHADOWED = 1000  # inputs, unless somebody wants more or fewer
@@ -208,7 +208,7 @@ class Shadow:
             self._state = self._state if raised else now.state
         elif one.how == "start" and not self._lives:
             self._lives = True  # the other code has not crashed there
-        elif one.how in (*PUT, "start") and one.after is not NOTHING:
+        elif one.how in (*STATES, "start") and one.after is not NOTHING:
             self._state = self._changing.carry(one.after)
 
     def _forgotten(self) -> int:

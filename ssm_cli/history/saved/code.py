@@ -55,7 +55,7 @@ class Codes:
 
     Attributes:
         missing: the workers whose code is not here.
-        changed: those whose code is another than it was.
+        changed: the specs of those whose code is another than it was, then or before a reload.
     """
 
     def __init__(self, tree: SupervisorSpec | None) -> None:
@@ -63,7 +63,7 @@ class Codes:
         self._by_name: dict[str, WorkerSpec] = {}
         self._classes: dict[str, Classes] = {}
         self.missing: set[str] = set()
-        self.changed: set[str] = set()
+        self.changed: list[WorkerSpec] = []
         for _, spec in () if tree is None else walk(tree):
             if isinstance(spec, WorkerSpec):
                 self._by_id[spec.id] = spec
@@ -79,10 +79,11 @@ class Codes:
             start = GoneServer if saved.server else GONE_MACHINE
             return msgspec.structs.replace(spec, start=start)
         facts = facts_of(behaviour_of(found.start))
-        if facts.code.digest != saved.digest:
-            self.changed.add(spec.id)
         self._classes[spec.id] = Classes(facts.classes, facts.tagged, facts.home)
-        return msgspec.structs.replace(spec, start=unredacted(found.start), args=found.args)
+        made = msgspec.structs.replace(spec, start=unredacted(found.start), args=found.args)
+        if facts.code.digest != saved.digest:
+            self.changed.append(made)
+        return made
 
     def classes_of(self, worker: str) -> Classes | None:
         """Return the classes that values of a worker may hold; None where its code is not here."""

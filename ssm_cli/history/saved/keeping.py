@@ -67,6 +67,7 @@ class OpenedPast(msgspec.Struct, frozen=True):
         facts: what the file says of itself.
         missing: the workers whose code is not here: they can be looked at, and not stepped.
         changed: those whose code is another than it was.
+        reloaded: those of which that is so before a reload alone.
         inexact: those of whose values some are shown without their classes.
     """
 
@@ -74,6 +75,7 @@ class OpenedPast(msgspec.Struct, frozen=True):
     facts: Facts
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()
 
 
@@ -125,7 +127,7 @@ def file_with(
         ring = [*ring, (last, None, None, None, None, Moment(now))]
     root = {
         "now": writer.of(now),
-        "ring": [writer.entry(entry) for entry in ring],
+        "ring": [writer.entry(entry) for entry in reversed(ring)][::-1],
         "causes": {n: cause for n, cause in recorder.causes.items() if n >= first},
         "askers": {n: who for n, who in recorder.askers.items() if n >= first},
         "instants": writer.of(recorder.instants),
@@ -174,10 +176,16 @@ def past_in(data: bytes, where: str, tree: SupervisorSpec | None = None) -> Open
         node.tree()  # so that what does not fit together is found now
     except (msgspec.MsgspecError, *FAULTS) as error:
         raise does_not_fit(where, error, f" at node {reader.at}") from error
-    return OpenedPast(
-        node, facts, tuple(sorted(codes.missing)), tuple(sorted(codes.changed)),
-        tuple(sorted(reader.inexact)),
-    )  # fmt: skip
+    now = {id(cell.spec) for cell in node._world.names.values()}  # noqa: SLF001 - the specs themselves
+    changed = {spec.id for spec in codes.changed if id(spec) in now}
+    reloaded = {spec.id for spec in codes.changed} - changed
+    workers = codes.missing, changed, reloaded, reader.inexact
+    return OpenedPast(node, facts, *map(by_name, workers))
+
+
+def by_name(names: set[str]) -> tuple[str, ...]:
+    """Return names in order."""
+    return tuple(sorted(names))
 
 
 def does_not_fit(file: str, error: Exception, place: str = "") -> StorageDamaged:

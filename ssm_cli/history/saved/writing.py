@@ -62,7 +62,7 @@ class PastWriter:
     Args:
         world: the live one: whose guard cuts user code, and whose cells are written as `cells`.
         cells: what stands for a live cell, by its `id()`.
-        receivers: whose the messages are that effects send, by name.
+        receivers: whose the messages are that effects send, by name; of each entry those of then.
         most_bytes: of all nodes.
         is_late: whether the time is over.
 
@@ -75,7 +75,7 @@ class PastWriter:
         self,
         world: World,
         cells: Mapping[int, Cell],
-        receivers: Mapping[str, Cell],
+        receivers: dict[str, Cell],
         most_bytes: int,
         is_late: Callable[[], bool],
     ) -> None:
@@ -92,8 +92,10 @@ class PastWriter:
         self.texts = 0
 
     def entry(self, entry: Entry) -> Any:
-        """Write an entry of a ring."""
+        """Write an entry of a ring; newest first, as its cell is who got messages until then."""
         number, cell, kind, message, before, what = entry
+        if cell is not None:
+            self._receivers[cell.spec.id] = cell
         if kind is None:
             return self.add([forms.TUPLE, number, self.of(cell), None, None, None,
                               self.of(what, cell)])  # fmt: skip

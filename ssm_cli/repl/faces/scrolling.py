@@ -15,6 +15,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.renderer import CPR_Support
 from rich.text import Text
 
+from ssm_cli.errors import counted
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import fragments
 from ssm_cli.repl.screen import Screen
@@ -87,4 +88,4 @@ class Scrolling:
         most = new if self.screen.plain else PRINTED_LINES
         kept = list(self.model.output)[-min(new, most) :] if new else []
         left_out = new - len(kept)
-        return [Text(f"... {left_out:,} lines left out"), *kept] if left_out else kept
+        return [Text(f"... {counted(left_out, 'line')} left out"), *kept] if left_out else kept

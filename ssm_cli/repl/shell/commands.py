@@ -210,6 +210,8 @@ class Commands:
             return
         ms = reply_of(result).get("ms")
         self.model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
+        if result.kind == "help" and len(result.lines) > 1:
+            self.model.notice("F1 shows this in pages, from its beginning", "")
 
     def _at_once(self, result: Result) -> None:
         """Show the outcome of a call before all that it leads to, as a script does."""

@@ -13,6 +13,7 @@ import msgspec
 
 from ssm_cli.commands.verb import Parameter, Verb
 from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell.pipeline import MARKS
 
 SORTS = {"start": "", "name": "NODE", "restarts": "RST", "queue": "QUEUE", "rate": "MSG/S",
          "uptime": "UP"}  # fmt: skip
@@ -84,12 +85,17 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     >>> parse_here("sort queue", ()), parse_here("kv2 Lookup x", ())
     (Local(verb='sort', argument='queue'), None)
     """
-    line = as_typed(line)
+    typed, line = line, as_typed(line)
     words = [(m[0], m.start()) for m in re.finditer(r"\S+", line)]
     verb = find_here(words[0][0], workers) if words else None
     if verb is None or (verb.name == "edit" and len(words) > 2):
         return None  # `edit RECORD INPUT`, in a fork; `edit WORKER INPUT`, at a break
     given = words[1:]
+    name = verb.name if typed == line else "log -f"
+    usage = verb.usage.replace(verb.name, name, 1)
+    mark = next((word for word in given if word[0] in MARKS), None)
+    if mark and not verb.takes_rest:
+        raise _wrong(f"`{name}` takes no `{mark[0]}`; write `{usage}`", mark[1])
     for parameter in verb.parameters:  # one at most
         if not given and parameter.required:
             raise _wrong(f"`{verb.name}` needs more; write `{verb.usage}`", len(line.rstrip()))
@@ -97,7 +103,7 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
             expected = ", ".join(parameter.choices)
             raise _wrong(f"expected one of {expected}, got `{given[0][0]}`", given[0][1])
     for word, at in () if verb.takes_rest else given[len(verb.parameters) :]:
-        raise _wrong(f"`{verb.name}` takes no `{word}`; write `{verb.usage}`", at)
+        raise _wrong(f"`{name}` takes no `{word}`; write `{usage}`", at)
     return Local(verb.name, line[given[0][1] :].strip() if given else "")
 
 

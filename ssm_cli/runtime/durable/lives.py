@@ -248,8 +248,8 @@ def reread(keeper: Keeper, kept: Kept) -> None:
     kept.has, kept.last, kept.recorded = True, revived, b""
 
 
-def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
-    """Put another state in the place of a durable worker's.
+def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object, how: str) -> None:
+    """Put another state in the place of a durable worker's; a history calls that `how`.
 
     Raises:
         StorageError: it cannot be written; the state stays.
@@ -261,8 +261,8 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
     keeper.commit()  # what waits is not to fail with this
     keeper.remember(cell, cell.ensure_extra().timeout_after)
     kept.dirty, kept.resync = True, False
-    number = last_record(keeper)
-    keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code, number), len(data))
+    told = kept.values.code, last_record(keeper), how, keeper.world.outside.asker
+    keeper.add(Change(kept.worker, keeper.at_s(), data, *told), len(data))
     cell.state, kept.recorded = state, b""
     replan(cell)
     keeper.commit()

@@ -73,6 +73,6 @@ def record_code(
     kept.dirty = True
     if data:
         keeper.remember(cell, cell.ensure_extra().timeout_after)
-        number = last_record(keeper)
-        keeper.add(Change(kept.worker, keeper.at_s(), data, values.code, number), len(data))
+        told = values.code, last_record(keeper), "", keeper.world.outside.asker
+        keeper.add(Change(kept.worker, keeper.at_s(), data, *told), len(data))
         keeper.commit()

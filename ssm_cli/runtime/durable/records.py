@@ -125,7 +125,14 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
 class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
     """Somebody has put another state in its place (`sys:replace_state`, `change_code`).
 
-    Its `number` is that in the history of the node; 0 where that keeps none.
+    Attributes:
+        worker: its id.
+        at_s: the node's wall time.
+        state: what it goes on with.
+        code: whose state that is.
+        number: in the history of the node; 0 where that keeps none.
+        how: what a history calls it; "" where that is not known, and in older journals.
+        by: who asked, or the reason that was given; likewise.
     """
 
     worker: str
@@ -133,6 +140,8 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
     state: bytes
     code: Code = Code()
     number: int = 0
+    how: str = ""
+    by: str = ""
 
 
 class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):

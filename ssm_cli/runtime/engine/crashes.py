@@ -10,7 +10,6 @@ and the places in its code. What is larger is kept as its text, which is written
 
 from __future__ import annotations
 
-import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -22,6 +21,7 @@ from ssm_cli.behaviour.sizes import AsText, form_of, size_of, too_large
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.events import Room
 from ssm_cli.runtime.engine.recalled import Places
+from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.runtime.views import CrashReport, SysEvent
 
 KEPT_CRASHES = 100
@@ -29,7 +29,8 @@ MOST_VALUE_BYTES = 32 * 1024  # of an input or a state that a note keeps as it i
 MOST_EVENT_BYTES = 1024  # of an event that a note keeps as it is
 MOST_EVENTS = 50  # of a worker that keeps events
 MOST_CHILDREN = 1000
-OURS = ("/ssm_cli/runtime/", "/ssm_cli/behaviour/")  # frames that tell a user nothing
+OURS = tuple(f"/ssm_cli/{room}/" for room in ("behaviour", "history", "runtime", "simulation"))
+"""Where the code of frames lies that tell a user nothing."""
 Shown = Callable[[WorkerCell, Any], str]
 
 
@@ -169,8 +170,8 @@ def stack_of(places: Places) -> tuple[str, ...]:
         if any(room in code.co_filename for room in OURS):
             continue
         number = next(islice(code.co_positions(), index // 2, None), (None,))[0] or 0
-        line = linecache.getline(code.co_filename, number).strip()
-        lines.append(f"{code.co_filename}:{number} in {code.co_name}: {line[:200]}")
+        line = line_at(code, number)[:200]
+        lines.append(f"{code.co_filename}:{number} in {code.co_name}" + (line and f": {line}"))
     return tuple(lines)
 
 

@@ -35,6 +35,7 @@ class Outside:
     """What a world is connected to.
 
     Attributes:
+        asker: who asks for what is done by hand now, or why; "" where that is not known.
         carry: makes values from outside a worker, of classes that its code does not have since a
             reload, into those that it has; None where there can be none.
         advance: runs a callback (`dispatch.advance`, or a check of it).
@@ -62,13 +63,14 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
-        "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
+        "advance", "asker", "carry", "coming", "completing", "driver", "dropping", "far_groups",
+        "finish", "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
         "not_started", "runner", "taken_by", "unwatch", "waits_for", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.advance: Callable[..., Outcome] = advance
+        self.asker = ""
         self.finish: Callable[..., Any] = finish
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any, Any], Any] | None = None

@@ -75,6 +75,7 @@ from ssm_cli.runtime.reports import crash_text
 from ssm_cli.runtime.views import Statistics, SysEvent
 from ssm_cli.runtime.views import Status as StatusView
 
+REPLACED, ADOPTED = "replace_state", "adopted"
 HELD = ("break", "when", "input", "changed")
 """What is told of a worker that is held at a break: which, its question, the input, its effect."""
 
@@ -214,7 +215,7 @@ def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
         raise SysError(
             f"{cell.spec.id}: the state stays: {said}", term="callback_failed"
         ) from error
-    take_state(world, cell, state)
+    take_state(world, cell, state, ADOPTED if type(given) is Taken else REPLACED)
     return visible(cell.state)
 
 
@@ -251,11 +252,11 @@ def state_put(world: World, cell: WorkerCell, given: Any) -> Any:
 def put_state(world: World, cell: WorkerCell, state: Any) -> None:
     """Put `state` in the place of the state, whatever it is."""
     hear(world, cell)
-    take_state(world, cell, state)
+    take_state(world, cell, state, "")
 
 
-def take_state(world: World, cell: WorkerCell, state: Any) -> None:
-    """Put another state in its place; if the state outlives the process, that is written.
+def take_state(world: World, cell: WorkerCell, state: Any, how: str) -> None:
+    """Put another state in its place; if the state outlives the process, `how` is written, too.
 
     Raises:
         StorageError: it cannot be; the state stays.
@@ -264,7 +265,7 @@ def take_state(world: World, cell: WorkerCell, state: Any) -> None:
     if kept is None:
         cell.state = state
     else:
-        replace(world.outside.keeper, cell, kept, state)
+        replace(world.outside.keeper, cell, kept, state, how)
 
 
 def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) -> None:
@@ -294,7 +295,7 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
     if kind is not Ok:
         why = f"{name}: code_change answered {shape(result)}"
         raise SysError(f"{why}; expected Ok or Error", term=result)
-    take_state(world, cell, result.state)
+    take_state(world, cell, result.state, CHANGES[change_code])
 
 
 def get_status(world: World, cell: WorkerCell) -> StatusView:
@@ -457,13 +458,13 @@ def kill(world: World, cell: Cell) -> None:
 
 
 CHANGES = {
-    replace_state: "replace_state", change_code: "change_code", suspend: "suspend",
+    replace_state: REPLACED, change_code: "change_code", suspend: "suspend",
     resume: "resume", kill: "kill", stop_process: "stop", exit_signal: "exit",
     trace: "trace", log: "keep", leave_break: "continue", drop_held: "drop", edit_held: "edit",
     recode: "reload", recode_pool: "reload",
 }  # fmt: skip
 """The system messages that change a tree, by what a record calls them."""
-STATES = ("replace_state", "change_code")
+STATES = (REPLACED, "change_code", ADOPTED)
 """Those that put another state in the place of a worker's."""
 
 
@@ -473,7 +474,7 @@ def note_act(
     """Remember a system message that changes something, or holds up a time-out."""
     if world.history is None:
         return None
-    change = CHANGES.get(function, "")
+    change = ADOPTED if Taken in map(type, args) else CHANGES.get(function, "")
     timed = cell.extra is not None and cell.extra.timeout_after is not None
     if not change and not timed:
         return None

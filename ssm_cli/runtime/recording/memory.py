@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ssm_cli.errors import Forgotten
@@ -131,6 +132,18 @@ class Memory:
         recorder = self.recorder()
         if recorder is not None and record:
             recorder.askers[record] = who
+
+    @contextmanager
+    def asked_by(self, who: str) -> Iterator[None]:
+        """A block in which `who` asks for changes by hand, or a reason for them: records say so."""
+        outside, recorder = self._world.outside, self.recorder()
+        behind, before = 0 if recorder is None else recorder.last(), outside.asker
+        outside.asker = who
+        try:
+            yield
+        finally:
+            outside.asker = before
+            self.note_changes(behind, who)
 
     def note_changes(self, behind: int, who: str) -> None:
         """Remember who has asked for the changes by hand behind a record, unless that is known."""

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import CallError
+from ssm_cli import CallError, load_tree
+from ssm_cli.cli.past import notices
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.reload import worker_lines
 from ssm_cli.errors import CodeRefused, CommandError, QueueFull, ReadOnly, SsmError
 from ssm_cli.history import other_code
 from ssm_cli.history.reload.reloads import Reloads
+from ssm_cli.history.saved.keeping import bytes_of_past, past_in
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.turns import all_turns
+from ssm_cli.runtime.engine.crashes import stack_of
+from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.spec.importing import module_name
 from tests.history.reload.desk import BOOK, FEES, LINES, TREE, Desk, counted, of
 
@@ -597,3 +602,53 @@ def test_a_replay_steps_what_code_of_before_has_served(
     assert found["earlier"] == 10
     whole = desk.node.perform("replay", worker="all", code=str(folder / "book.py"))
     assert (whole["others"], whole["total"], whole["earlier"]) == (["teller"], 21, 11)
+
+
+def test_a_crash_is_shown_with_the_lines_of_its_own_code(desk: Desk) -> None:
+    raised = 'raise ValueError("too much")'
+    desk.call("Take 900")
+    desk.change("\nfrom dataclasses", "\n# a line\nfrom dataclasses")
+    assert desk.node.reload(sure="yes")["done"]
+    desk.call("Take 901")
+    desk.change("# a line\n", "# one\n# two\n# three\n")
+    stacks = [report.stack for report in desk.node.crash_reports(last=2)]
+    assert [stack[-1].rpartition(": ")[2] for stack in stacks] == [raised, raised]
+    numbers = [int(stack[-1].split(":")[1].split()[0]) for stack in stacks]
+    assert numbers[1] == numbers[0] + 1
+    records = all_turns(Timeline(desk.node, str).history("book", last=3))["records"]
+    crashes = [one["stack"][-1] for one in records if "stack" in one]
+    assert {stack.rpartition(": ")[2] for stack in crashes} == {raised}
+
+
+def test_a_line_that_is_not_known_any_more_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "plain.py"
+    file.write_text("def fail():\n    raise ValueError\n")
+    names: dict[str, Any] = {}
+    made = compile(file.read_text(), str(file), "exec", dont_inherit=True)
+    exec(made, names)  # noqa: S102 - as an import runs it
+    code = names["fail"].__code__
+    assert line_at(code, 2) == "raise ValueError"
+    file.write_text("def other():\n    pass\n\ndef fail():\n    raise ValueError\n")
+    assert line_at(code, 2) == ""
+    assert stack_of([(code, 0)]) == (f"{file}:1 in fail",)
+
+
+def test_a_past_over_a_reload_is_saved_with_the_classes_and_the_code_of_each_record(
+    desk: Desk,
+) -> None:
+    desk.change('Cast("teller", amount)', 'Cast("twin", Put(Side.BUY, amount))')
+    assert desk.node.reload(sure="yes")["done"]
+    assert desk.serve(["Take 2", "Take 3"]) == [b"Ok", b"Ok"]
+    desk.node.run(0.0)
+    _, before = bytes_of_past(desk.node)  # states of the teller have no exact form
+    desk.change('"Bought"', '"Got"')
+    assert desk.node.reload(sure="yes")["done"]
+    desk.serve(["Take 4"])
+    data, facts = bytes_of_past(desk.node)
+    assert facts.texts == before.texts
+    past = past_in(data, "x.past", load_tree(desk.folder / "t.yaml"))
+    assert (past.changed, past.reloaded, past.inexact) == ((), ("book", "twin"), ())
+    assert any("had other code before a reload" in line for line in notices(past, "x", None))
+    desk.change('"Got"', '"Had"')
+    past = past_in(data, "x.past", load_tree(desk.folder / "t.yaml"))
+    assert (past.changed, past.reloaded) == (("book", "twin"), ())
