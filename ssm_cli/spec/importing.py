@@ -179,7 +179,7 @@ def needs_of(module: ModuleType) -> set[str]:
     """Return what a module of ours has imported, with the parts of a package that are loaded."""
     name, loader = module.__name__, loader_of(module)
     inside = _parts(name) if "." not in name else {}
-    own = set() if loader is None else loader.needs
+    own = [] if loader is None else [*loader.needs]
     below = tuple(f"{needed}." for needed in own)  # also of a package under its plain name
     parts = [part for part in [*sys.modules] if part.startswith(below)] if below else []
     return {*own, *parts, *inside} - {name}
@@ -211,7 +211,7 @@ class _FileLoader(Uncached):
     """Runs a file with an `__import__` that looks beside it.
 
     Attributes:
-        needs: the modules that it has imported from beside it.
+        needs: the modules that it has imported from beside it, by name.
     """
 
     def __init__(self, fullname: str, path: str) -> None:
@@ -223,7 +223,7 @@ class _FileLoader(Uncached):
         self._package = here.parent if alone else None
         self._known: dict[str, ModuleType | None] = {}
         self._spec: ModuleSpec | None = None
-        self.needs: set[str] = set()
+        self.needs: dict[str, ModuleType] = {}
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file in its module."""
@@ -281,7 +281,7 @@ class _FileLoader(Uncached):
         return _FINDER.load(spaces[0]) if spaces and not known else None
 
     def _needed(self, module: ModuleType) -> ModuleType:
-        self.needs.add(module.__name__)
+        self.needs.setdefault(module.__name__, module)
         return module
 
 
