@@ -61,6 +61,10 @@ class Homes:
         each = {id(start): start for start in starts}
         return {name for start in each.values() for name in self.of(start)}
 
+    def behind_in(self, cell: WorkerCell) -> Modules:
+        """Return the modules of a worker's code that others have taken the place of."""
+        return self._home(cell.spec.start).behind()
+
     def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
         """Return the workers on loads of some modules that are not in use, each with its own.
 

@@ -49,6 +49,7 @@ class Reloads:
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
         self._world.outside.carry = self._ways.carry
+        self._world.outside.behind = self._homes.behind_in
         note(self._homes.of_all(starts_in(self._node.spec)))
 
     @property

@@ -27,6 +27,7 @@ from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
 from ssm_cli.runtime.runs.child import CHUNK_BYTES, DOOR, LENGTH_BYTES, length_of
+from ssm_cli.spec.afresh import Modules, in_place
 from ssm_cli.spec.importing import OURS, places, sources
 
 MOST_BYTES = 16 * 1024 * 1024  # of the arguments of a run, and of its answer
@@ -199,7 +200,21 @@ class Processes:
 
 
 def message_for(world: World, entry: RunDue) -> bytes | Failed:
-    """Return what a process is told: what to call, and where to find it; or why it cannot be."""
+    """Return what a process is told: what to call, and where to find it; or why it cannot be.
+
+    The modules are those of the worker's code, also where others have taken their place since.
+    """
+    with in_place(not_in_use(world, entry)):
+        return told_to(world, entry)
+
+
+def not_in_use(world: World, entry: RunDue) -> Modules:
+    """Return what the code of a worker is of, or uses, and is not found by its name any more."""
+    return {} if world.outside.behind is None else world.outside.behind(entry.cell)
+
+
+def told_to(world: World, entry: RunDue) -> bytes | Failed:
+    """Return what a process is told, in the modules that are found by their names."""
     work = unless_raised(world, entry, "its arguments cannot be pickled", pickled, world, entry)
     if isinstance(work, Failed):
         return work
@@ -261,7 +276,9 @@ def spawn() -> tuple[int, socket.socket]:
 
 def end_in(world: World, entry: RunDue, answer: bytes) -> Ended:
     """Return what an answer of a process says."""
-    end: Ended = unless_raised(world, entry, "its answer cannot be read", told_in, entry, answer)
+    what = "its answer cannot be read"
+    with in_place(not_in_use(world, entry)):
+        end: Ended = unless_raised(world, entry, what, told_in, entry, answer)
     return end
 
 

@@ -412,3 +412,77 @@ def test_a_blocking_run_is_of_the_code_that_runs_and_not_of_what_its_file_has_by
             assert ran() == ((1, 2, 1) if name == "w.py" else (2, 1, 1))
             assert node.rollback(sure="yes")["done"]
             assert ran() == (1, 1, 1)
+
+
+APART = """
+from dataclasses import dataclass
+from functools import lru_cache
+from ssm_cli import Done, Failed, Run, StateMachine
+from h import K, Val
+
+@dataclass(frozen=True)
+class Sum:
+    parts: list[object]
+
+def plain(one: Val) -> Sum:
+    return Sum([K, one])
+
+@lru_cache
+def cached(one: Val) -> Sum:
+    return Sum([K, one])
+
+class Made(Sum):
+    def __init__(self, one: Val) -> None:
+        super().__init__([K, one])
+
+HOW = {"plain": plain, "cached": cached, "class": Made}
+
+def step(message, state):
+    match message:
+        case str():
+            return None, None, [Run("r", HOW[message], Val(K), timeout_ms=600_000)]
+        case Done(_, Sum([number, Val(n)])):
+            return [number, n], None
+        case Done(_, other):
+            return f"of another load: {other}", None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+ONE = """
+from dataclasses import dataclass
+K = 1
+
+@dataclass(frozen=True)
+class Val:
+    n: int
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "cached", "class"])
+def test_a_blocking_run_is_of_the_code_of_its_own_worker_whatever_others_have_by_now(
+    tmp_path: Path, how: str
+) -> None:
+    """It was that of the file; or its worker crashed: its function had no name any more."""
+    for file, said in {"w.py": APART, "u.py": APART, "h.py": ONE}.items():
+        (tmp_path / file).write_text(said)
+    with tree_in(tmp_path, {"a": "./w.py:w", "b": "./w.py:w", "c": "./u.py:w"}) as node:
+
+        def ran() -> list[object]:
+            for worker in "abc":
+                node.replace_state(worker, None)
+                node.call(worker, how)
+            until(node, lambda: all(node.get_state(worker) is not None for worker in "abc"))
+            return [node.get_state(worker) for worker in "abc"]
+
+        assert ran() == [[1, 1]] * 3
+        (tmp_path / "h.py").write_text(ONE.replace("K = 1", "K = 20"))
+        assert node.reload(sure="yes")["done"]
+        assert node.rollback("a", sure="yes")["done"]
+        assert ran() == [[1, 1], [20, 20], [20, 20]]
+        (tmp_path / "h.py").write_text(ONE.replace("K = 1", "K = 300"))
+        assert node.reload("c", sure="yes")["done"]
+        assert ran() == [[1, 1], [20, 20], [300, 300]]
+        assert node.reload(sure="yes")["done"]
+        assert ran() == [[300, 300]] * 3
