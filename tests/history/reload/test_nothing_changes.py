@@ -486,3 +486,104 @@ def test_a_blocking_run_is_of_the_code_of_its_own_worker_whatever_others_have_by
         assert ran() == [[1, 1], [20, 20], [300, 300]]
         assert node.reload(sure="yes")["done"]
         assert ran() == [[300, 300]] * 3
+
+
+PARTS = """
+from ssm_cli import Done, Failed, Run, StateMachine
+import h
+import ns.x
+from pk import inner
+from pk.below import deep
+
+def work() -> list[int]:
+    import late
+    from pk import later
+    return [h.K, ns.x.K, inner.K, deep.K, late.K, later.K]
+
+def step(message, state):
+    match message:
+        case str():
+            import late
+            from pk import later
+            return None, None, [Run("r", work, timeout_ms=600_000)]
+        case Done(_, value):
+            return value, None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+
+
+@pytest.mark.parametrize("gone", ["h.py", "late.py", "ns", "pk", "w.py", "."])
+def test_a_blocking_run_needs_no_file_that_was_loaded(tmp_path: Path, gone: str) -> None:
+    """A file that was moved away failed it, unless it was the worker's own."""
+    folder = tmp_path / "project"
+    (folder / "ns").mkdir(parents=True)
+    (folder / "pk" / "below").mkdir(parents=True)
+    (folder / "w.py").write_text(PARTS)
+    for name in ("pk/__init__.py", "pk/below/__init__.py"):
+        (folder / name).touch()
+    for name in ("h", "ns/x", "pk/inner", "pk/below/deep", "late", "pk/later"):
+        (folder / f"{name}.py").write_text("K = 1\n")
+    with tree_in(folder, {"w": "./w.py:w"}) as node:
+
+        def ran() -> object:
+            node.replace_state("w", None)
+            node.call("w", "x")
+            until(node, lambda: node.get_state("w") is not None)
+            return node.get_state("w")
+
+        assert ran() == [1] * 6
+        (folder / gone).rename(tmp_path / "elsewhere")
+        assert ran() == [1] * 6
+
+
+RELEASE = """
+from ssm_cli import Done, Failed, Run, StateMachine
+from h import K, Val
+
+def work(one: Val) -> Val:
+    return Val(one.n + K)
+
+def step(message: str | Done | Failed, state: Val):
+    match message:
+        case str():
+            return state, None, [Run("r", work, state, timeout_ms=600_000)]
+        case Done(_, Val() as value):
+            return value, None
+    raise ValueError(message)
+
+w = StateMachine(step=step, init=lambda name, args: Val(0), inputs=str)
+"""
+
+
+@pytest.mark.parametrize("persist", ["", ", persist: journal"])
+def test_a_release_that_takes_the_place_of_another_by_a_link_is_as_an_edit(
+    tmp_path: Path, persist: str
+) -> None:
+    """What was loaded through the link was another module from then on."""
+    for number in (1, 20):
+        folder = tmp_path / f"release{number}"
+        folder.mkdir()
+        (folder / "w.py").write_text(f"{RELEASE}# {number}\n")
+        (folder / "h.py").write_text(ONE.replace("K = 1", f"K = {number}"))
+    current = tmp_path / "current"
+    current.symlink_to("release1")
+    with tree_in(current, {"w": "./w.py:w"}, persist, MemoryStore()) as node:
+
+        def ran() -> object:
+            before = node.get_state("w")
+            node.call("w", "x")
+            until(node, lambda: node.get_state("w") != before)
+            return node.get_state("w").n
+
+        assert ran() == 1
+        (current / "t.yaml").rename(tmp_path / "release20" / "t.yaml")
+        current.unlink()
+        current.symlink_to("release20")
+        assert ran() == 2
+        assert node.reload(sure="yes")["done"]
+        assert ran() == 22
+        assert node.plan(load_tree(current / "t.yaml")).todo == ()
+        assert node.reload(sure="yes")["workers"] == []
