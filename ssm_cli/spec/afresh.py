@@ -209,8 +209,10 @@ def _is_behind(name: str) -> bool:
     return any(sys.modules.get(one, load) is not load for one, load in loads.items())
 
 
-def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
+def load_afresh(names: Collection[str], homes: Collection[str]) -> dict[str, ModuleType]:
     """Return the modules of these names, and what else they load, run anew; nothing is exchanged.
+
+    Those that are no `homes` and whose file is gone are run only where another one imports them.
 
     Raises:
         BaseException: whatever a file raises; all modules are as they were.
@@ -224,17 +226,19 @@ def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
     importlib.invalidate_caches()
     try:
         sys.meta_path.insert(0, finder)
-        for name in group:
-            del sys.modules[name]
+        _take_away(bound)
         for name in sorted(names):
-            importlib.import_module(name)
+            file = file_of(group[name])
+            if name in homes or not file or Path(file).is_file():
+                importlib.import_module(name)
         made = {
             name: module
             for name, module in [*sys.modules.items()]
             if known.get(name) is not module and (name in group or is_of_users(name))
         }
         for name, module in group.items():  # other names of one module are names of the new one
-            made.setdefault(name, sys.modules[str(module.__name__)])
+            if str(module.__name__) in sys.modules:
+                made.setdefault(name, sys.modules[str(module.__name__)])
         for module in made.values():
             loads_of(module)
     finally:
@@ -245,6 +249,16 @@ def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
     for name, module in made.items():
         _stamps[id(module)] = module, stamps.get(name) or stamp_of(file_of(module))
     return made
+
+
+def _take_away(bound: Mapping[str, ModuleType | None]) -> None:
+    """Have modules not found by their names, nor as what their packages call so."""
+    for name, one in bound.items():
+        above, _, last = name.rpartition(".")
+        if one is not None and above in sys.modules:
+            vars(sys.modules[above]).pop(last, None)
+    for name in bound:
+        del sys.modules[name]
 
 
 class _Anew:

@@ -154,8 +154,12 @@ def is_called(name: str, what: str) -> bool:
     return what in (name, file.name, file.stem) or Path(what).absolute() == file
 
 
-def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, ModuleType]:
+def loaded_anew(
+    names: Iterable[str], homes: set[str], which: WorkerCell | None
+) -> dict[str, ModuleType]:
     """Return modules run anew beside those in use, within the limit of an `init`.
+
+    `homes` are those of code of workers: their files have to be there.
 
     Raises:
         CodeRefused: one of them cannot be loaded: says what it raises, and where.
@@ -163,7 +167,7 @@ def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, Mod
     files = [file_of(sys.modules[name]) for name in names]
     runs = Again(None if which is None else tried(which.spec))
     try:
-        made: dict[str, ModuleType] = runs.revive(load_afresh, [*names])
+        made: dict[str, ModuleType] = runs.revive(load_afresh, [*names], homes)
     except BaseException as error:
         if runs.is_from_outside(error) and not is_raised_by_code(error):
             raise

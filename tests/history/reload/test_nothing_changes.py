@@ -18,6 +18,7 @@ import pytest
 
 from ssm_cli import CallError, MemoryStore, Node, load_tree
 from ssm_cli.commands.records import instant
+from ssm_cli.errors import CodeRefused
 from ssm_cli.history.past import with_past
 
 CLASSES = """
@@ -513,6 +514,26 @@ def step(message, state):
 
 w = StateMachine(step=step)
 """
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_helper_that_is_gone_is_missed_by_what_imports_it_alone(place: Path, way: str) -> None:
+    """Code that had imported it could not be reloaded any more."""
+    helper = written(place, way)
+    with tree_in(place, {"a": "./w1.py:w"}) as node:
+        assert node.call("a", "x") == 1
+        (place / "g.py").unlink()
+        helper.unlink()
+        if "function" not in way:
+            with pytest.raises(CodeRefused, match=helper.stem):
+                node.reload(sure="yes")
+        (place / "w1.py").write_text(f"def value(): return 7\n{REST}")
+        assert node.reload(sure="yes")["done"]
+        assert node.call("a", "x") == 7
+        assert node.reload(sure="yes")["workers"] == []
+        (place / "w1.py").unlink()
+        with pytest.raises(CodeRefused, match=r"w1\.py does not exist"):
+            node.reload(sure="yes")
 
 
 @pytest.mark.parametrize("gone", ["h.py", "late.py", "ns", "pk", "w.py", "."])
