@@ -163,12 +163,28 @@ def unnamed(function: Any) -> str:
     found: Any = module
     for part in str(name).split("."):
         found = getattr(found, part, None)
-    if found is function and (module is None or hasattr(module, "__file__") or is_builtin(module)):
+    is_there = found is function or is_of_other_load(function, found)
+    if is_there and (module is None or hasattr(module, "__file__") or is_builtin(module)):
         return ""
     return (
         f"its function {str(name)[:200] or type(function).__name__} has no name by which a process "
         "can import it; expected a function at the top level of a module, or an async one"
     )
+
+
+def is_of_other_load(function: Any, found: Any) -> bool:
+    """Return whether another load of its module has this in the place of a function, or a class.
+
+    >>> is_of_other_load(unnamed, is_builtin)
+    False
+    """
+    for name in ("__module__", "__qualname__"):
+        if getattr(found, name, None) != getattr(function, name):
+            return False
+    if isinstance(function, type):
+        return isinstance(found, type)
+    here, there = (getattr(inspect.unwrap(f), "__globals__", None) for f in (function, found))
+    return here is not there
 
 
 def is_builtin(module: Any) -> bool:

@@ -2,8 +2,9 @@
 
 Theory of operation. A module that is in use stays as it is: it keeps its classes, its functions
 and their globals, so that what runs of it goes on. Beside it the file is run anew. What imports a
-module that has changed is loaded anew with it, as it holds classes and functions of the old one.
-All that leaves `sys.modules` for that comes back at once; only `put` exchanges one for the other.
+module that has changed is loaded anew with it, as it holds classes and functions of the old one; so
+is what holds those of another load than the one in use, as others have gone on without it. All that
+leaves `sys.modules` for that comes back at once; only `put_in_use` exchanges one for the other.
 
 A module of ours (`importing`) knows the bytes that it was run from. Of one that Python has imported
 by a plain name, a digest of its file is taken when somebody first looks (`note`).
@@ -33,6 +34,7 @@ STAMP_BYTES = 16
 _stamps: dict[int, tuple[ModuleType, bytes]] = {}
 _digests: dict[int, tuple[dict[str, Any], str]] = {}
 _imports: dict[int, tuple[ModuleType, frozenset[str]]] = {}
+_loads: dict[int, tuple[ModuleType, dict[str, ModuleType]]] = {}
 
 
 def note(homes: Iterable[str]) -> None:
@@ -40,6 +42,7 @@ def note(homes: Iterable[str]) -> None:
 
     Once for each module: what is in use was run from the file of then.
     """
+    _look_at_all()
     for name in {*homes, *filter(is_of_users, [*sys.modules])}:
         module = sys.modules.get(name)
         if module is not None and id(module) not in _stamps and loader_of(module) is None:
@@ -95,6 +98,45 @@ def connected(homes: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def loads_of(module: ModuleType) -> dict[str, ModuleType]:
+    """Return what a module has imported, by name: the loads that were in use then.
+
+    So it is noted before others are put in use. What it imports later adds to that.
+    """
+    known = _loads.get(id(module))
+    if known is None or known[0] is not module:
+        known = _loads[id(module)] = module, {}
+    loader = loader_of(module)
+    known[1].update({} if loader is None else loader.needs)
+    if sys.modules.get(module.__name__) is module:
+        for name in _needs(module):
+            if is_of_users(name):
+                known[1].setdefault(name, sys.modules[name])
+    return known[1]
+
+
+def all_loads(homes: Modules) -> dict[str, ModuleType]:
+    """Return modules and what they have imported, directly or not, by name.
+
+    Of two loads of one that are among it, it is one that is not in use.
+    """
+    found: dict[str, ModuleType] = {}
+    todo, seen = [*homes.items()], set[int]()
+    while todo:
+        name, module = todo.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            if found.setdefault(name, module) is sys.modules.get(name):
+                found[name] = module
+            todo += loads_of(module).items()
+    return found
+
+
+def _look_at_all() -> None:
+    for name in filter(is_of_users, [*sys.modules]):
+        loads_of(sys.modules[name])
+
+
 def is_of_users(name: str) -> bool:
     """Return whether a module is loaded from a file that somebody may be editing."""
     module = sys.modules.get(name)
@@ -143,14 +185,13 @@ def has_changed(module: ModuleType) -> bool:
     return known is not None and known[1] != stamp_of(file_of(module))
 
 
-def stale_among(homes: Iterable[str], replaced: Collection[str] = ()) -> list[str]:
-    """Return those of some modules that have changed, or import one that has; sorted.
+def stale_among(homes: Iterable[str]) -> list[str]:
+    """Return those of some modules that are not what their files say; sorted.
 
-    Those that are `replaced` count as changed for those that import them, and are as they should.
+    They have changed, or import one that has, or hold another load of one than is in use.
     """
     names = connected(homes)
-    really = {name for name in names if has_changed(sys.modules[name])}
-    changed = really | {*names}.intersection(replaced)
+    changed = {name for name in names if has_changed(sys.modules[name]) or _is_behind(name)}
     while True:
         more = {
             name
@@ -158,12 +199,20 @@ def stale_among(homes: Iterable[str], replaced: Collection[str] = ()) -> list[st
             if name not in changed and not changed.isdisjoint(_needs(sys.modules[name]))
         }
         if not more:
-            return sorted(changed - ({*replaced} - really))
+            return sorted(changed)
         changed |= more
 
 
-def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
+def _is_behind(name: str) -> bool:
+    """Return whether a module holds another load of one than is in use."""
+    loads = loads_of(sys.modules[name])
+    return any(sys.modules.get(one, load) is not load for one, load in loads.items())
+
+
+def load_afresh(names: Collection[str], homes: Collection[str]) -> dict[str, ModuleType]:
     """Return the modules of these names, and what else they load, run anew; nothing is exchanged.
+
+    Those that are no `homes` and whose file is gone are run only where another one imports them.
 
     Raises:
         BaseException: whatever a file raises; all modules are as they were.
@@ -177,17 +226,21 @@ def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
     importlib.invalidate_caches()
     try:
         sys.meta_path.insert(0, finder)
-        for name in group:
-            del sys.modules[name]
+        _take_away(bound)
         for name in sorted(names):
-            importlib.import_module(name)
+            file = file_of(group[name])
+            if name in homes or not file or Path(file).is_file():
+                importlib.import_module(name)
         made = {
             name: module
             for name, module in [*sys.modules.items()]
             if known.get(name) is not module and (name in group or is_of_users(name))
         }
         for name, module in group.items():  # other names of one module are names of the new one
-            made.setdefault(name, sys.modules[str(module.__name__)])
+            if str(module.__name__) in sys.modules:
+                made.setdefault(name, sys.modules[str(module.__name__)])
+        for module in made.values():
+            loads_of(module)
     finally:
         sys.meta_path.remove(finder)
         for name in [n for n in sys.modules if n not in known and is_of_users(n)]:
@@ -196,6 +249,16 @@ def load_afresh(names: Collection[str]) -> dict[str, ModuleType]:
     for name, module in made.items():
         _stamps[id(module)] = module, stamps.get(name) or stamp_of(file_of(module))
     return made
+
+
+def _take_away(bound: Mapping[str, ModuleType | None]) -> None:
+    """Have modules not found by their names, nor as what their packages call so."""
+    for name, one in bound.items():
+        above, _, last = name.rpartition(".")
+        if one is not None and above in sys.modules:
+            vars(sys.modules[above]).pop(last, None)
+    for name in bound:
+        del sys.modules[name]
 
 
 class _Anew:
@@ -219,11 +282,10 @@ class _Anew:
         return found
 
 
-def put(modules: Modules) -> dict[str, ModuleType]:
-    """Have modules found by their names from now on; return those that were found before."""
-    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+def put_in_use(modules: Modules) -> None:
+    """Have modules found by their names from now on."""
+    _look_at_all()
     _exchange(modules, modules)
-    return before
 
 
 @contextmanager
@@ -234,7 +296,8 @@ def in_place(modules: Modules) -> Iterator[None]:
     anew would else be read in the module that it is to take the place of.
     """
     bound = {name: _bound(name) for name in modules}
-    before = put(modules)
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    _exchange(modules, modules)
     try:
         yield
     finally:

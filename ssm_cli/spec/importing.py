@@ -125,9 +125,26 @@ def _module_of(path: Path, *, fresh: bool) -> ModuleType:
     known = _module_at(path)
     if known is not None and not (fresh and _has_changed(known.__name__, set())):
         return known
-    if known is not None:
-        _forget(known.__name__)
-    return _FINDER.load(path)
+    changed = [] if known is None else _changed_in(known.__name__)
+    for name in changed:
+        _forget(name)
+    made = _FINDER.load(path)
+    for name in changed:  # what functions import
+        place = _FINDER.places.get(name)
+        if name not in sys.modules and place is not None and _is_file(place):
+            import_module(name)
+    return made
+
+
+def _changed_in(name: str) -> list[str]:
+    """Return a module of ours, and of all that it has imported what has changed."""
+    found, todo = {name: None}, [name]
+    while todo:
+        for module in _parts(todo.pop()).values():
+            more = [need for need in needs_of(module) if need not in found]
+            found.update(dict.fromkeys(more))
+            todo += more
+    return [one for one in found if one == name or _has_changed(one, set())]
 
 
 def _module_at(path: Path) -> ModuleType | None:
@@ -138,7 +155,9 @@ def _module_at(path: Path) -> ModuleType | None:
         if type(file) is not str or not file.endswith(".py"):
             continue
         by_name = file.endswith((path.name, real.name))
-        if (by_name or not file.startswith(INSTALLED)) and _real(file) == real:
+        if not (by_name or not file.startswith(INSTALLED)):
+            continue
+        if file == str(path) or _real(file) == real:  # a link may lead elsewhere by now
             if not name.startswith(OURS):
                 return module
             found = module
@@ -158,6 +177,8 @@ def was_edited(module: ModuleType) -> bool:
 def _has_changed(name: str, seen: set[str]) -> bool:
     """Whether a file of a module, or of one that it has imported, is another than was run.
 
+    Or it has imported another load of one than is in use.
+
     A module that a program has under a plain name counts as unchanged: its classes are in use.
     """
     top = name.partition(".")[0]
@@ -167,8 +188,9 @@ def _has_changed(name: str, seen: set[str]) -> bool:
     if any(id(module) in plain for module in parts.values()):
         return False
     loaders = [known for module in parts.values() if (known := loader_of(module))]
+    needs = [need for loader in loaders for need in loader.needs.items()]
     return any(loader.is_stale() for loader in loaders) or any(
-        _has_changed(need, seen) for loader in loaders for need in loader.needs
+        sys.modules.get(need, one) is not one or _has_changed(need, seen) for need, one in needs
     )
 
 
@@ -182,7 +204,7 @@ def needs_of(module: ModuleType) -> set[str]:
     """Return what a module of ours has imported, with the parts of a package that are loaded."""
     name, loader = module.__name__, loader_of(module)
     inside = _parts(name) if "." not in name else {}
-    own = set() if loader is None else loader.needs
+    own = [] if loader is None else [*loader.needs]
     below = tuple(f"{needed}." for needed in own)  # also of a package under its plain name
     parts = [part for part in [*sys.modules] if part.startswith(below)] if below else []
     return {*own, *parts, *inside} - {name}
@@ -222,7 +244,7 @@ class _FileLoader(Uncached):
     """Runs a file with an `__import__` that looks beside it.
 
     Attributes:
-        needs: the modules that it has imported from beside it.
+        needs: the modules that it has imported from beside it, by name.
     """
 
     def __init__(self, fullname: str, path: str) -> None:
@@ -234,7 +256,7 @@ class _FileLoader(Uncached):
         self._package = here.parent if alone else None
         self._known: dict[str, ModuleType | None] = {}
         self._spec: ModuleSpec | None = None
-        self.needs: set[str] = set()
+        self.needs: dict[str, ModuleType] = {}
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the file in its module."""
@@ -285,19 +307,35 @@ class _FileLoader(Uncached):
             if _is_package(folder / top):
                 return _package(folder / top)
             file = folder / f"{top}.py"
-            if file.is_file():
+            if _is_file(file):
                 return _module_of(file, fresh=self._is_running())
-        spaces = [folder / top for folder in self._folders if (folder / top).is_dir()]
+        spaces = [folder / top for folder in self._folders if _is_folder(folder / top)]
         known = top in sys.modules or getattr(PathFinder.find_spec(top), "origin", None)
         return _FINDER.load(spaces[0]) if spaces and not known else None
 
     def _needed(self, module: ModuleType) -> ModuleType:
-        self.needs.add(module.__name__)
+        self.needs.setdefault(module.__name__, module)
         return module
 
 
 def _is_package(folder: Path) -> bool:
-    return (folder / INIT).is_file()
+    return _is_file(folder / INIT)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there, or was where a process began that is told what it had."""
+    return str(path) in _given or path.is_file()
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a folder is there, or was there."""
+    return path.is_dir() or any(file.startswith(f"{path}/") for file in _given)
+
+
+def _given_in(folders: Sequence[str], name: str) -> Path | None:
+    """Return the file of a module of that name in a folder, of those that a process is told."""
+    files = [Path(folder) / end for folder in folders for end in (f"{name}/{INIT}", f"{name}.py")]
+    return next((file for file in files if str(file) in _given), None)
 
 
 def _root(folder: Path) -> Path:
@@ -341,8 +379,12 @@ class _Finder:
         self.places: dict[str, Path] = {}
 
     def load(self, path: Path) -> ModuleType:
-        """Load a file, or a folder of modules that is no package."""
-        name = module_name(path)
+        """Load a file, or a folder of modules that is no package.
+
+        What was loaded from there before has its name, also where a link leads elsewhere by now.
+        """
+        known = (name for name, place in self.places.items() if place == path)
+        name = next(known, None) or module_name(path)
         self.places[name] = path
         self.install()
         return import_module(name)
@@ -360,6 +402,8 @@ class _Finder:
     ) -> ModuleSpec | None:
         """The spec of a module that is loaded here; None for all others."""
         place, ours = self.places.get(fullname), fullname.startswith(OURS)
+        if place is None and ours:
+            place = _given_in([*(path or ())], fullname.rpartition(".")[2])
         if place is not None:
             return _spec_of(fullname, place)
         entries = [entry for entry in path or sys.path if isinstance(entry, str)]
@@ -379,7 +423,7 @@ class _Finder:
 
 
 def _spec_of(name: str, path: Path) -> ModuleSpec | None:
-    if path.is_dir():
+    if _is_folder(path):
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(path)]
         return spec

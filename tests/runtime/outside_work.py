@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ class Unpicklable:
 class Unreadable:
     """Pickled well, and brought back by nobody."""
 
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return refuse, ()
+        return refuse, (self.error,)
 
 
-def refuse() -> None:
-    raise ValueError("it cannot be read back")
+def refuse(error: BaseException) -> None:
+    raise error
 
 
 def double(n: int) -> int:
@@ -90,8 +94,26 @@ def unpicklable() -> object:
     return Unpicklable()
 
 
-def unreadable() -> object:
-    return Unreadable()
+def unreadable(error: BaseException) -> object:
+    return Unreadable(error)
+
+
+def of_a_module_that_is_nowhere_else() -> object:
+    sys.modules["nowhere"] = module = types.ModuleType("nowhere")
+    module.Thing = type("Thing", (), {"__module__": "nowhere"})  # type: ignore[attr-defined]  # made up
+    return module.Thing()
+
+
+def of_a_name_that_is_nowhere_else() -> object:
+    kind = type("Thing", (), {"__module__": __name__})
+    sys.modules[__name__].Thing = kind  # type: ignore[attr-defined]  # made up
+    return kind()
+
+
+def write_itself(answer: bytes) -> None:
+    """Answer through the door of the process, in the place of that."""
+    os.write(3, len(answer).to_bytes(8, "big") + answer)
+    os._exit(0)
 
 
 def too_much() -> bytes:

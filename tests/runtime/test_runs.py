@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -606,7 +607,6 @@ BAD = [
     (work.vanish, "killed", "", "exit code 7"),
     (work.be_killed, "killed", "", "SIGKILL"),
     (work.unpicklable, "unsendable", "TypeError", "it cannot be pickled"),
-    (work.unreadable, "unsendable", "ValueError", "it cannot be read back"),
     (work.too_much, "unsendable", "", "bytes; at most 16,777,216 can be sent back"),
     (work.shut_the_door, "killed", "", "closed its door"),
 ]
@@ -624,10 +624,41 @@ def test_whatever_a_process_does_its_run_ends_with_what_became_of_it() -> None:
         settle(node)
 
 
+UNREADABLE = [
+    (work.unreadable, ValueError("it cannot be read back"), "ValueError"),
+    (work.unreadable, SystemExit(3), "SystemExit"),
+    (work.unreadable, KeyboardInterrupt(), "KeyboardInterrupt"),
+    (work.of_a_module_that_is_nowhere_else, None, "ModuleNotFoundError"),
+    (work.of_a_name_that_is_nowhere_else, None, "AttributeError"),
+    (work.write_itself, b"", "EOFError"),
+    (work.write_itself, b"Dx", "UnpicklingError"),
+    (work.write_itself, b"F" + pickle.dumps(3), "TypeError"),
+]
+
+
+@pytest.mark.usefixtures("_no_child_is_left")
+def test_whatever_reading_its_answer_raises_a_run_has_failed_at_once() -> None:
+    """What the frame that finds classes raised was taken for an exception from outside."""
+    with in_real_time() as node:
+        runs = [
+            blocking(str(n), function, *([] if arg is None else [arg]))
+            for n, (function, arg, _) in enumerate(UNREADABLE)
+        ]
+        node.call("a", runs)
+        ends = {int(one.key): one.error for one in until(node, len(UNREADABLE))}
+        said = [(ends[n].reason, ends[n].type) for n in range(len(UNREADABLE))]
+        assert said == [("unsendable", kind) for _, _, kind in UNREADABLE]
+        settle(node)
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
-    [((work.Unpicklable(),), "it cannot be pickled"), ((b"x" * 17_000_000,), "at most 16,777,216")],
-    ids=["not picklable", "too much"],
+    [
+        ((work.Unpicklable(),), "it cannot be pickled"),
+        ((threading.Lock(),), "cannot be pickled"),
+        ((b"x" * 17_000_000,), "at most 16,777,216"),
+    ],
+    ids=["not picklable", "not of C", "too much"],
 )
 def test_arguments_that_cannot_be_sent_fail_the_run_at_once(args: Any, said: str) -> None:
     with running() as node:

@@ -274,6 +274,45 @@ def test_an_edit_of_a_helper_is_seen_by_the_next_load_and_not_by_what_runs(write
         assert node.call("w0", 1) == ("old", "old")
 
 
+IN_A_FUNCTION = """
+from ssm_cli import StateMachine
+
+def step(message, state):
+    import helper
+    return None, helper.WHO
+
+machine = StateMachine(step=step)
+"""
+
+
+@pytest.mark.parametrize("texts", [(USES_HELPER,) * 2, (IN_A_FUNCTION,) * 2,
+                                   (IN_A_FUNCTION, USES_HELPER)],
+                         ids=["at the top", "in a function", "both"])  # fmt: skip
+def test_each_file_of_a_tree_that_is_loaded_again_has_the_helper_as_it_is_by_then(
+    write: Write, texts: tuple[str, str]
+) -> None:
+    """The second file kept the old one, and so did functions that import it."""
+    folder = write(u=texts[0], w=texts[1], helper=HELPER.format("old"))
+    tree = tree_in(folder, "./u.py:machine", "./w.py:machine")
+
+    def whose(node: Node) -> set[object]:
+        answers = [node.call(worker, 1) for worker in ("w0", "w1")]
+        return {who for said in answers for who in (said if type(said) is tuple else (said,))}
+
+    with Node(load_tree(tree)) as node:
+        assert whose(node) == {"old"}
+        for word in ("new", "newer"):
+            write(helper=HELPER.format(word))
+            with Node(load_tree(tree)) as other:
+                assert whose(other) == {word}
+        assert whose(node) == {"old"}
+        (folder / "helper.py").unlink()
+        write(
+            u="from ssm_cli import StateMachine\nmachine = StateMachine(step=lambda m, s: (s, 1))"
+        )
+        load_file(folder / "u.py")
+
+
 def test_a_load_that_fails_leaves_what_was_loaded(write: Write) -> None:
     folder = write(w=USES_HELPER, helper=HELPER.format("old"))
     module = load_file(folder / "w.py")

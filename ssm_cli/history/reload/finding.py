@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, KeysView
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_raised_by_code
-from ssm_cli.spec.afresh import Modules, connected, file_of, is_of_users, load_afresh, stale_among
+from ssm_cli.spec.afresh import Modules, all_loads, file_of, is_of_users, load_afresh, stale_among
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.spec.modules import raised
 
@@ -24,26 +24,20 @@ UNCHANGED = "nothing is changed, the old code runs on"
 
 
 class Home:
-    """The modules of one worker's code: where it is written and bound to names, and what it uses.
+    """The modules of one worker's code: where it is written and bound to names.
 
     Attributes:
         start: the code, as its child spec names it.
-        names: of the modules in which it is written, and bound to names.
-        uses: these and all that they import, as they were when this code was last in use.
+        own: those modules, as they were in use when this code was.
     """
 
     def __init__(self, start: Any) -> None:
-        self.start, self.names = start, frozenset(homes_of(start))
-        self.uses: dict[str, ModuleType] = {}
-
-    def look(self) -> None:
-        """Note what else it uses by now, unless its modules are in use no more."""
-        if not self.behind():
-            self.uses = {name: sys.modules[name] for name in connected(self.names)} | self.uses
+        self.start, self.own = start, {name: sys.modules[name] for name in homes_of(start)}
 
     def behind(self) -> dict[str, ModuleType]:
-        """Return what it uses that is in use no more: others have taken their place since."""
-        return {n: one for n, one in self.uses.items() if sys.modules.get(n) is not one}
+        """Return what it is of, or uses, that is not in use: others have taken their place."""
+        loads = all_loads(self.own)
+        return {n: one for n, one in loads.items() if sys.modules.get(n, one) is not one}
 
 
 class Homes:
@@ -56,19 +50,20 @@ class Homes:
         known = self._known.get(id(start))
         if known is None or known.start is not start:
             known = self._known[id(start)] = Home(start)
-            known.look()
         return known
 
-    def of(self, start: Any) -> frozenset[str]:
+    def of(self, start: Any) -> KeysView[str]:
         """Return the names of the modules in which a worker's code is written, and bound."""
-        return self._home(start).names
+        return self._home(start).own.keys()
 
     def of_all(self, starts: Iterable[Any]) -> set[str]:
-        """Return those of several; note what these use by now, once for each."""
-        homes = {id(start): self._home(start) for start in starts}
-        for home in homes.values():
-            home.look()
-        return {name for home in homes.values() for name in home.names}
+        """Return those of several; they are known from then on, as long as these are in use."""
+        each = {id(start): start for start in starts}
+        return {name for start in each.values() for name in self.of(start)}
+
+    def behind_in(self, cell: WorkerCell) -> Modules:
+        """Return the modules of a worker's code that others have taken the place of."""
+        return self._home(cell.spec.start).behind()
 
     def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
         """Return the workers on loads of some modules that are not in use, each with its own.
@@ -78,7 +73,7 @@ class Homes:
         """
         cells = all_workers(world)
         homes = {id(cell.spec.start): self._home(cell.spec.start) for cell in cells}
-        meant = {key: one for key, one in homes.items() if any(n in wanted for n in one.names)}
+        meant = {key: one for key, one in homes.items() if any(n in wanted for n in one.own)}
         old = {key: modules for key, one in meant.items() if (modules := one.behind())}
         for key in [key for key in self._known if key not in homes][:-MOST_FORMER]:
             del self._known[key]
@@ -159,8 +154,12 @@ def is_called(name: str, what: str) -> bool:
     return what in (name, file.name, file.stem) or Path(what).absolute() == file
 
 
-def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, ModuleType]:
+def loaded_anew(
+    names: Iterable[str], homes: set[str], which: WorkerCell | None
+) -> dict[str, ModuleType]:
     """Return modules run anew beside those in use, within the limit of an `init`.
+
+    `homes` are those of code of workers: their files have to be there.
 
     Raises:
         CodeRefused: one of them cannot be loaded: says what it raises, and where.
@@ -168,7 +167,7 @@ def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, Mod
     files = [file_of(sys.modules[name]) for name in names]
     runs = Again(None if which is None else tried(which.spec))
     try:
-        made: dict[str, ModuleType] = runs.revive(load_afresh, [*names])
+        made: dict[str, ModuleType] = runs.revive(load_afresh, [*names], homes)
     except BaseException as error:
         if runs.is_from_outside(error) and not is_raised_by_code(error):
             raise
@@ -194,13 +193,9 @@ def file_in(error: BaseException, files: list[str]) -> str:
     return found
 
 
-def stale(names: Iterable[str], behind: Mapping[str, Modules]) -> list[str]:
-    """Return the modules that have changed, or use one that has, with those that use them.
-
-    So have those that workers `behind` use, where they are in use: not what took their place.
-    """
-    wanted = {*names}
-    found = stale_among(wanted, {name for old in behind.values() for name in old})
+def stale(names: Iterable[str]) -> list[str]:
+    """Return the modules that are not what their files say, with those that use them."""
+    found = stale_among(names)
     if "__main__" in found:
         raise CodeRefused(
             "the code of a worker is in the program itself (`__main__`), which cannot be loaded "

@@ -143,7 +143,8 @@ def plan_of(
         c for c in all_workers(world)
         if c.spec.id in behind or not homes.of(c.spec.start).isdisjoint(stale)
     ]  # fmt: skip
-    fresh = loaded_anew(stale, cells[0] if cells else None)
+    code = [c.spec.start for c in cells] + [template.start for _, template in pools_in(world)]
+    fresh = loaded_anew(stale, homes.of_all(code), cells[0] if cells else None)
     new = {name: sys.modules[name] for modules in behind.values() for name in modules} | fresh
     pairs = {"": pairs_of(new, {})} | {one: pairs_of(new, old) for one, old in behind.items()}
     known = [*former, classes_in([pair for found in pairs.values() for pair in found])]

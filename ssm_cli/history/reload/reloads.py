@@ -28,7 +28,7 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
-from ssm_cli.spec.afresh import connected, file_of, note, put
+from ssm_cli.spec.afresh import connected, file_of, note, put_in_use
 
 MOST_UNDONE = 16  # reloads that can be rolled back
 MOST_SHADOWS = 16
@@ -49,6 +49,7 @@ class Reloads:
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
         self._world.outside.carry = self._ways.carry
+        self._world.outside.behind = self._homes.behind_in
         note(self._homes.of_all(starts_in(self._node.spec)))
 
     @property
@@ -97,8 +98,8 @@ class Reloads:
     def _plan(self, what: str | None, sure: str, place: str) -> CodePlan | None:
         check_asked(self._world, sure, place)
         wanted = meant(self._world, self._homes, what)
-        behind = self._homes.behind(self._world, wanted)
-        names = stale(wanted, behind)
+        names = stale(wanted)
+        behind = self._homes.behind(self._world, {*wanted, *names})
         if not names and not behind:
             return None
         return plan_of(self._world, names, self._homes, self._clock, self._former,
@@ -118,7 +119,7 @@ class Reloads:
         exchange(self._node, made.new, zip(made.workers, undo.workers, strict=True))
         for sup, start in made.pools:
             self._node.recode_pool(sup.spec.id, start)
-        put(made.new)
+        put_in_use(made.new)
         self._homes.of_all([one.start for one in made.workers])  # while its modules are in use
         self._undone.append(undo)
         self._former.append(made.classes)
@@ -177,7 +178,7 @@ class Reloads:
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:
-                put(undone.old)
+                put_in_use(undone.old)
                 self._undone.remove(undone)
         return {**told, "stale": is_stale, "done": done, "agreed": bool(plan),
                 "number": self._node.record}  # fmt: skip

@@ -25,6 +25,7 @@ from ssm_cli.runtime.engine.naming import SIMPLE, found, spelled_out
 from ssm_cli.runtime.engine.pending import Numbered, Pending, Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
+from ssm_cli.spec.afresh import Modules
 from ssm_cli.spec.judge import Judge
 
 Input = tuple[WorkerCell, Kind, Any, Waiter | None]
@@ -38,6 +39,8 @@ class Outside:
         asker: who asks for what is done by hand now, or why; "" where that is not known.
         carry: makes values from outside a worker, of classes that its code does not have since a
             reload, into those that it has; None where there can be none.
+        behind: the modules of a worker's code that others have taken the place of, by name; None
+            where there can be none.
         advance: runs a callback (`dispatch.advance`, or a check of it).
         far_groups: the members of groups in other processes of the tree; None where it has one.
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
@@ -63,7 +66,8 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "asker", "carry", "coming", "completing", "driver", "dropping", "far_groups",
+        "advance", "asker", "behind", "carry", "coming", "completing", "driver", "dropping",
+        "far_groups",
         "finish", "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
         "not_started", "runner", "taken_by", "unwatch", "waits_for", "wake",
     )  # fmt: skip
@@ -73,6 +77,7 @@ class Outside:
         self.asker = ""
         self.finish: Callable[..., Any] = finish
         self.init: Callable[..., Any] | None = None
+        self.behind: Callable[[Any], Modules] | None = None
         self.carry: Callable[[Any, Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
         self.completing: SupervisorCell | None = None

@@ -15,18 +15,19 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.runs import Done, Ended, Failed, RunError, Why
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.engine.contained import said_by
 from ssm_cli.runtime.engine.entries import RunDue
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
 from ssm_cli.runtime.runs.child import CHUNK_BYTES, DOOR, LENGTH_BYTES, length_of
+from ssm_cli.spec.afresh import Modules, in_place
 from ssm_cli.spec.importing import OURS, places, sources
 
 MOST_BYTES = 16 * 1024 * 1024  # of the arguments of a run, and of its answer
@@ -199,15 +200,24 @@ class Processes:
 
 
 def message_for(world: World, entry: RunDue) -> bytes | Failed:
-    """Return what a process is told: what to call, and where to find it; or why it cannot be."""
-    dump = partial(pickled, world, entry)
-    try:
-        work = guarded(world.guard, entry.cell, entry.cell.step_limit_s(), dump)
-    except BaseException as error:
-        if is_from_outside(world.guard, error):
-            raise
-        said = f"its arguments cannot be pickled: {said_by(world, entry.cell, error)}"
-        return failed_for(entry, "unsendable", type(error).__name__, said)
+    """Return what a process is told: what to call, and where to find it; or why it cannot be.
+
+    The modules are those of the worker's code, also where others have taken their place since.
+    """
+    with in_place(not_in_use(world, entry)):
+        return told_to(world, entry)
+
+
+def not_in_use(world: World, entry: RunDue) -> Modules:
+    """Return what the code of a worker is of, or uses, and is not found by its name any more."""
+    return {} if world.outside.behind is None else world.outside.behind(entry.cell)
+
+
+def told_to(world: World, entry: RunDue) -> bytes | Failed:
+    """Return what a process is told, in the modules that are found by their names."""
+    work = unless_raised(world, entry, "its arguments cannot be pickled", pickled, world, entry)
+    if isinstance(work, Failed):
+        return work
     if len(work) > MOST_BYTES:
         said = f"its arguments take {len(work):,} bytes; at most {MOST_BYTES:,} can be sent"
         return failed_for(entry, "unsendable", "", said)
@@ -266,15 +276,34 @@ def spawn() -> tuple[int, socket.socket]:
 
 def end_in(world: World, entry: RunDue, answer: bytes) -> Ended:
     """Return what an answer of a process says."""
-    try:
-        load = Answer(io.BytesIO(answer[1:])).load
-        value = guarded(world.guard, entry.cell, entry.cell.step_limit_s(), load)
-    except BaseException as error:
-        if is_from_outside(world.guard, error):
-            raise
-        said = f"its answer cannot be read: {said_by(world, entry.cell, error)}"
-        return failed_for(entry, "unsendable", type(error).__name__, said)
+    what = "its answer cannot be read"
+    with in_place(not_in_use(world, entry)):
+        end: Ended = unless_raised(world, entry, what, told_in, entry, answer)
+    return end
+
+
+def told_in(entry: RunDue, answer: bytes) -> Ended:
+    """Return the end of a run that is written in an answer. Raises whatever it pleases."""
+    value = Answer(io.BytesIO(answer[1:])).load()
     return Done(entry.run.key, value) if answer[:1] == b"D" else failed_for(entry, *value)
+
+
+def unless_raised(
+    world: World, entry: RunDue, what: str, function: Callable[..., Any], *args: Any
+) -> Any:
+    """Return what `function(*args)` returns, which asks values how they are sent and read.
+
+    Whatever these raise, a `KeyboardInterrupt` of their own too, is the end of the run: `Failed`.
+    """
+    cell = entry.cell
+    try:
+        return guarded(world.guard, cell, cell.step_limit_s(), foreign, function, *args)
+    except BaseException as error:
+        own = issubclass(type(error), KeyboardInterrupt) and is_raised_by_code(error)
+        if is_from_outside(world.guard, error) and not own:
+            raise
+        said = f"{what}: {said_by(world, cell, error)}"
+        return failed_for(entry, "unsendable", type(error).__name__, said)
 
 
 def failed_for(entry: RunDue, reason: Why, kind: str, said: str) -> Failed:

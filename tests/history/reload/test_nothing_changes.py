@@ -18,6 +18,7 @@ import pytest
 
 from ssm_cli import CallError, MemoryStore, Node, load_tree
 from ssm_cli.commands.records import instant
+from ssm_cli.errors import CodeRefused
 from ssm_cli.history.past import with_past
 
 CLASSES = """
@@ -412,3 +413,198 @@ def test_a_blocking_run_is_of_the_code_that_runs_and_not_of_what_its_file_has_by
             assert ran() == ((1, 2, 1) if name == "w.py" else (2, 1, 1))
             assert node.rollback(sure="yes")["done"]
             assert ran() == (1, 1, 1)
+
+
+APART = """
+from dataclasses import dataclass
+from functools import lru_cache
+from ssm_cli import Done, Failed, Run, StateMachine
+from h import K, Val
+
+@dataclass(frozen=True)
+class Sum:
+    parts: list[object]
+
+def plain(one: Val) -> Sum:
+    return Sum([K, one])
+
+@lru_cache
+def cached(one: Val) -> Sum:
+    return Sum([K, one])
+
+class Made(Sum):
+    def __init__(self, one: Val) -> None:
+        super().__init__([K, one])
+
+HOW = {"plain": plain, "cached": cached, "class": Made}
+
+def step(message, state):
+    match message:
+        case str():
+            return None, None, [Run("r", HOW[message], Val(K), timeout_ms=600_000)]
+        case Done(_, Sum([number, Val(n)])):
+            return [number, n], None
+        case Done(_, other):
+            return f"of another load: {other}", None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+ONE = """
+from dataclasses import dataclass
+K = 1
+
+@dataclass(frozen=True)
+class Val:
+    n: int
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "cached", "class"])
+def test_a_blocking_run_is_of_the_code_of_its_own_worker_whatever_others_have_by_now(
+    tmp_path: Path, how: str
+) -> None:
+    """It was that of the file; or its worker crashed: its function had no name any more."""
+    for file, said in {"w.py": APART, "u.py": APART, "h.py": ONE}.items():
+        (tmp_path / file).write_text(said)
+    with tree_in(tmp_path, {"a": "./w.py:w", "b": "./w.py:w", "c": "./u.py:w"}) as node:
+
+        def ran() -> list[object]:
+            for worker in "abc":
+                node.replace_state(worker, None)
+                node.call(worker, how)
+            until(node, lambda: all(node.get_state(worker) is not None for worker in "abc"))
+            return [node.get_state(worker) for worker in "abc"]
+
+        assert ran() == [[1, 1]] * 3
+        (tmp_path / "h.py").write_text(ONE.replace("K = 1", "K = 20"))
+        assert node.reload(sure="yes")["done"]
+        assert node.rollback("a", sure="yes")["done"]
+        assert ran() == [[1, 1], [20, 20], [20, 20]]
+        (tmp_path / "h.py").write_text(ONE.replace("K = 1", "K = 300"))
+        assert node.reload("c", sure="yes")["done"]
+        assert ran() == [[1, 1], [20, 20], [300, 300]]
+        assert node.reload(sure="yes")["done"]
+        assert ran() == [[300, 300]] * 3
+
+
+PARTS = """
+from ssm_cli import Done, Failed, Run, StateMachine
+import h
+import ns.x
+from pk import inner
+from pk.below import deep
+
+def work() -> list[int]:
+    import late
+    from pk import later
+    return [h.K, ns.x.K, inner.K, deep.K, late.K, later.K]
+
+def step(message, state):
+    match message:
+        case str():
+            import late
+            from pk import later
+            return None, None, [Run("r", work, timeout_ms=600_000)]
+        case Done(_, value):
+            return value, None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_helper_that_is_gone_is_missed_by_what_imports_it_alone(place: Path, way: str) -> None:
+    """Code that had imported it could not be reloaded any more."""
+    helper = written(place, way)
+    with tree_in(place, {"a": "./w1.py:w"}) as node:
+        assert node.call("a", "x") == 1
+        (place / "g.py").unlink()
+        helper.unlink()
+        if "function" not in way:
+            with pytest.raises(CodeRefused, match=helper.stem):
+                node.reload(sure="yes")
+        (place / "w1.py").write_text(f"def value(): return 7\n{REST}")
+        assert node.reload(sure="yes")["done"]
+        assert node.call("a", "x") == 7
+        assert node.reload(sure="yes")["workers"] == []
+        (place / "w1.py").unlink()
+        with pytest.raises(CodeRefused, match=r"w1\.py does not exist"):
+            node.reload(sure="yes")
+
+
+@pytest.mark.parametrize("gone", ["h.py", "late.py", "ns", "pk", "w.py", "."])
+def test_a_blocking_run_needs_no_file_that_was_loaded(tmp_path: Path, gone: str) -> None:
+    """A file that was moved away failed it, unless it was the worker's own."""
+    folder = tmp_path / "project"
+    (folder / "ns").mkdir(parents=True)
+    (folder / "pk" / "below").mkdir(parents=True)
+    (folder / "w.py").write_text(PARTS)
+    for name in ("pk/__init__.py", "pk/below/__init__.py"):
+        (folder / name).touch()
+    for name in ("h", "ns/x", "pk/inner", "pk/below/deep", "late", "pk/later"):
+        (folder / f"{name}.py").write_text("K = 1\n")
+    with tree_in(folder, {"w": "./w.py:w"}) as node:
+
+        def ran() -> object:
+            node.replace_state("w", None)
+            node.call("w", "x")
+            until(node, lambda: node.get_state("w") is not None)
+            return node.get_state("w")
+
+        assert ran() == [1] * 6
+        (folder / gone).rename(tmp_path / "elsewhere")
+        assert ran() == [1] * 6
+
+
+RELEASE = """
+from ssm_cli import Done, Failed, Run, StateMachine
+from h import K, Val
+
+def work(one: Val) -> Val:
+    return Val(one.n + K)
+
+def step(message: str | Done | Failed, state: Val):
+    match message:
+        case str():
+            return state, None, [Run("r", work, state, timeout_ms=600_000)]
+        case Done(_, Val() as value):
+            return value, None
+    raise ValueError(message)
+
+w = StateMachine(step=step, init=lambda name, args: Val(0), inputs=str)
+"""
+
+
+@pytest.mark.parametrize("persist", ["", ", persist: journal"])
+def test_a_release_that_takes_the_place_of_another_by_a_link_is_as_an_edit(
+    tmp_path: Path, persist: str
+) -> None:
+    """What was loaded through the link was another module from then on."""
+    for number in (1, 20):
+        folder = tmp_path / f"release{number}"
+        folder.mkdir()
+        (folder / "w.py").write_text(f"{RELEASE}# {number}\n")
+        (folder / "h.py").write_text(ONE.replace("K = 1", f"K = {number}"))
+    current = tmp_path / "current"
+    current.symlink_to("release1")
+    with tree_in(current, {"w": "./w.py:w"}, persist, MemoryStore()) as node:
+
+        def ran() -> object:
+            before = node.get_state("w")
+            node.call("w", "x")
+            until(node, lambda: node.get_state("w") != before)
+            return node.get_state("w").n
+
+        assert ran() == 1
+        (current / "t.yaml").rename(tmp_path / "release20" / "t.yaml")
+        current.unlink()
+        current.symlink_to("release20")
+        assert ran() == 2
+        assert node.reload(sure="yes")["done"]
+        assert ran() == 22
+        assert node.plan(load_tree(current / "t.yaml")).todo == ()
+        assert node.reload(sure="yes")["workers"] == []
