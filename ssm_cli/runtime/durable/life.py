@@ -215,9 +215,9 @@ class Life:
     ) -> int:
         """Step plain inputs that come one behind the other; return how many.
 
-        Plain is what a pure step answers with a state and an output, and nobody has sent; of the
-        first it does not matter who has. All else is left to `again`. It ends behind one that is
-        compared: a step may change its state in place.
+        Plain is what a pure step answers with a state and an output, and means nothing to others;
+        of the first it does not matter what it means. All else is left to `again`. It ends behind
+        one that is compared: a step may change its state in place.
 
         Args:
             seq: the number of the first record in the journal.
@@ -231,7 +231,7 @@ class Life:
             return 0
         left, version, worker = 0 if checks.each else checks.left, checks.version, self.worker
         for record in islice(records, at, at + most):
-            if not is_plain(record, worker) or (count and is_sent(record)):
+            if not is_plain(record, worker) or (count and is_tied(record)):
                 break
             count += 1
             if count > left or not record.state_hash or record.version != version:
@@ -340,9 +340,9 @@ def is_plain(record: Record, worker: str) -> TypeGuard[Input]:
     )  # fmt: skip
 
 
-def is_sent(record: Input) -> bool:
-    """Return whether another record has sent an input, or somebody may ask for it again."""
-    return record.cause is not None or record.request != ""
+def is_tied(record: Input) -> bool:
+    """Return whether a record has sent an input, or was sent by one, or may be asked for again."""
+    return record.cause is not None or record.request != "" or bool(record.sent)
 
 
 def take_given(life: Life) -> Any:
@@ -381,7 +381,7 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
                 life.timers[armed.slot()] = armed
             case CancelRun(key):
                 life.timers.pop((True, key), None)
-            case Cast(to, brings) | Info(to, brings):
+            case Cast(to, brings) | Info(to, brings) if record.sent is None:
                 how: How = "cast" if isinstance(effect, Cast) else "info"
                 target = life.worker if to is None else str.__str__(to)
                 sent.append(Brought((seq, index), target, how, brings))

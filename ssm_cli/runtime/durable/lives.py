@@ -28,6 +28,7 @@ from ssm_cli.runtime.durable.snapshots import (
     STATE,
     Aside,
     Saved,
+    Sent,
     number_key,
     pack,
     unpack,
@@ -89,6 +90,8 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     kept.has, kept.dirty = True, True
     kept.armed, kept.timeout, cell.ensure_extra().left = (), None, ()
     keeper.hold(None, noop)
+    if keeper.recovered.unsent.is_given:
+        resume_sent(keeper, kept.worker)
 
 
 def causes_waiting(keeper: Keeper, cell: WorkerCell) -> tuple[Cause, ...]:
@@ -365,30 +368,39 @@ def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
     return keeper.recovered.set_aside(kept.worker, keeper.at_s())
 
 
-def resume_sent(keeper: Keeper) -> None:
-    """The tree is up: put into the queue what durable workers had sent to durable workers."""
-    world = keeper.world
-    for sent in keeper.recovered.take_sent():
+def resume_sent(keeper: Keeper, worker: str = "") -> None:
+    """Put into the queue what durable workers had sent to durable workers: the tree is up.
+
+    Or to one `worker` alone, which has come up by now. What is for one that is down and may come up
+    goes on waiting.
+    """
+    world, unsent = keeper.world, keeper.recovered.unsent
+    for sent in sorted(unsent, key=lambda one: one.cause):
         cell = world.names.get(sent.to)
-        kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
-        if (
-            kept is None
-            or not isinstance(cell, WorkerCell)
-            or cell.status is not CellStatus.RUNNING
-        ):
-            world.drop(world.root, sent.to, sent.how, "not running")
-            continue
-        at = sent.cause[0]
-        try:
-            read, limit_s = kept.values.read, cell.step_limit_s()
-            message = guarded(world.guard, cell, limit_s, read, sent.data, at)
-        except BaseException as error:
-            if is_from_outside(world.guard, error):
-                raise
-            world.drop(cell, sent.to, sent.how, f"undecodable ({type(error).__name__})")
-            continue
-        if sent.how == "continue":
-            token = ContinueDue(cell.starts, message, sent.cause)
-            world.queue.appendleft((cell, KINDS[sent.how], token, None))
-        else:
-            world.queue.append((cell, KINDS[sent.how], Caused(sent.cause, message), None))
+        waits = sent.to in keeper.recovered.troubles if cell is None else is_withheld(cell)
+        if not waits and sent.to == (worker or sent.to):
+            give_sent(keeper, cell, sent)
+            unsent.served(sent.cause)
+    unsent.is_given = True
+
+
+def give_sent(keeper: Keeper, cell: Cell | None, sent: Sent) -> None:
+    """Put what was sent to a worker into the queue, or report it as dropped."""
+    world, cause = keeper.world, Caused(sent.cause, None)
+    kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
+    if not isinstance(cell, WorkerCell) or kept is None or not kept.journals:
+        world.drop(world.root, sent.to, sent.how, "not running", cause)
+        return
+    try:
+        read, limit_s = kept.values.read, cell.step_limit_s()
+        message = guarded(world.guard, cell, limit_s, read, sent.data, sent.cause[0])
+    except BaseException as error:
+        if is_from_outside(world.guard, error):
+            raise
+        world.drop(cell, sent.to, sent.how, f"undecodable ({type(error).__name__})", cause)
+        return
+    if sent.how == "continue":
+        token = ContinueDue(cell.starts, message, sent.cause)
+        world.queue.appendleft((cell, KINDS[sent.how], token, None))
+    else:
+        world.queue.append((cell, KINDS[sent.how], Caused(sent.cause, message), None))

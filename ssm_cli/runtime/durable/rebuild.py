@@ -8,6 +8,7 @@ record of a worker, and its last, against the hashes that were taken then.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -20,16 +21,14 @@ from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again, Answered, Taken
 from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import Brought, Life, is_sent, taken_in, told
+from ssm_cli.runtime.durable.life import Brought, Life, is_tied, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Code,
-    Exit,
     Input,
     Note,
     Record,
     Repair,
-    Start,
     is_rename,
     number_in,
     number_of,
@@ -202,7 +201,7 @@ class Recovered:
     def _straight(self, seq: int, records: tuple[Record, ...], at: int) -> int:
         """Step inputs of one worker that mean nothing to others; return how many."""
         record = records[at]
-        if type(record) is not Input or self._crashes or is_sent(record):
+        if type(record) is not Input or self._crashes or is_tied(record):
             return 0
         life = self._lives.get(record.worker)
         if life is None or seq <= life.since:
@@ -220,6 +219,8 @@ class Recovered:
     def _one(self, seq: int, record: Record) -> None:
         self.record = max(self.record, number_in(record))
         if isinstance(record, Note):
+            if record.cause is not None:
+                self.unsent.served(record.cause)
             return
         life = self._lives.get(record.worker) or self._life(record.worker)
         if self._seen is not None:
@@ -231,32 +232,29 @@ class Recovered:
             for brought in life.again(seq, record):
                 self._bring(brought, number_of(seq, record))
 
-    def _bring(self, brought: Brought, number: int) -> None:
-        """An input is under way between two workers; only a recorded one will show its arrival."""
-        to = self.roster.named(brought.to)
-        life = self._life(to)
+    def _bring(self, brought: Brought, number: int, own: Life | None = None) -> None:
+        """An input is under way between two workers; only a recorded one will show its arrival.
+
+        `own` is the life that goes on with it, if it does.
+        """
+        to = brought.to if own else self.roster.named(brought.to)
+        life = own or self._life(to)
         data = None if life is None else taken_in(life, brought, number)
         if data is not None:
             self.unsent.add(Sent(brought.cause, to, brought.how, data))
 
     def _note(self, seq: int, record: Record) -> None:
-        """Note what a record means to others: what is no longer under way, who is answered."""
+        """Note what a record means to others: what is under way, who is answered."""
+        self.unsent.read(seq, record)
         if type(record) is Input:
-            if record.cause is not None:
-                self.unsent.served(record.cause)
             if record.request:
                 self.sessions.learn(seq, record)
             if record.outcome == "crashed":
-                self.unsent.ended(record.worker, seq)
                 counts = self._crashes.setdefault(record.worker, {})
                 key = digest(record.data)
                 counts[key] = counts.get(key, 0) + 1
             elif record.worker in self._crashes and record.outcome != "dropped":
                 self._crashes[record.worker].pop(digest(record.data), None)
-        elif type(record) is Exit:
-            self.unsent.ended(record.worker, seq)
-        elif type(record) is Start:
-            self.unsent.began(record)
         elif type(record) is Repair and is_rename(record):
             self.sessions.moved(record.worker, seq)
 
@@ -279,10 +277,19 @@ class Recovered:
             for seq, record in saved.tail:
                 if self._seen is not None:
                     self._seen.hear(seq, record, life)
-                for brought in life.again(seq, record):
+                for brought in self._follow(life, seq, record):
                     if brought.cause not in saved.arrived:
                         self._bring(brought, number_of(seq, record))
         return life
+
+    def _follow(self, life: Life, seq: int, record: Record) -> Iterator[Brought]:
+        """Step what has waited; yield what an older ssm has not recorded that it sent."""
+        self.unsent.passed(seq, record)
+        for brought in life.again(seq, record):
+            if brought.how == "continue":
+                self._bring(brought, number_of(seq, record), life)
+            else:
+                yield brought
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
@@ -309,7 +316,7 @@ class Recovered:
             checks, again = Checks(kept.values), Again(spec, self.guard)
             life = Life(worker, kept.behaviour, kept.values, saved, checks, again=again)
             for seq, record in () if saved is None else saved.tail:
-                life.again(seq, record)
+                deque(self._follow(life, seq, record), maxlen=0)
             life.finish()
             if life.trouble is not None:
                 self.troubles[worker] = kept.trouble = told(life, self._store)
@@ -357,10 +364,6 @@ class Recovered:
             life.latest = None
         for tail in self.tailed.values():
             tail.changed = False
-
-    def take_sent(self) -> list[Sent]:
-        """Take up what was sent; what waits for a worker that cannot go on goes on waiting."""
-        return self.unsent.take(self.troubles)
 
 
 def claimed(

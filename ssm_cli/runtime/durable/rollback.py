@@ -146,7 +146,8 @@ def bring_back(keeper: Keeper) -> None:
         record = keeper.again.pop(0)
         cell = world.names.get(record.worker)
         if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
-            world.drop(world.root, record.worker, record.how, "not running")
+            sent = None if record.cause is None else Caused(record.cause, None)
+            world.drop(world.root, record.worker, record.how, "not running", sent)
             continue
         message = cell.ensure_extra().kept.values.read(record.data)
         if record.how == "timer":
