@@ -58,7 +58,6 @@ MOST_RECORDS = 1_000_000  # that are remembered; older ones go
 EVERY = (
     256  # records of a worker, of which one is weighed; more of its first, and behind large ones
 )
-UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
 WRITTEN = AsText("")  # an output that is in no journal
 
 
@@ -75,7 +74,7 @@ class Taken(msgspec.Struct, eq=False):
     given: Any = NOTHING
 
 
-class Run(msgspec.Struct, eq=False):
+class Straight(msgspec.Struct, eq=False):
     """Plain inputs of one worker, from record `seq` on; the state `before` them, what came of them.
 
     A pure step has answered each with a state and an output.
@@ -101,10 +100,10 @@ class Listener:
     """
 
     def __init__(self, most: int, most_bytes: int) -> None:
-        self.taken: Sequence[Taken | Run] = ()
+        self.taken: Sequence[Taken | Straight] = ()
         self.left, self.gone = 0, set[str]()
         self._most, self._most_bytes = most, most_bytes
-        self._kept: deque[Taken | Run] = deque()
+        self._kept: deque[Taken | Straight] = deque()
         self._last: dict[Life, Taken] = {}  # of whom the last record is not done yet
         self._weights, self._first, self._newest, self._since = Weights(), 0, 0, 0
         self._count = 0  # of the records that are kept
@@ -128,7 +127,7 @@ class Listener:
     ) -> None:
         """Note what plain inputs have found and left."""
         self._settle(life, before)
-        self._keep(Run(seq, run, before, answers), len(run))
+        self._keep(Straight(seq, run, before, answers), len(run))
         due, since = self._due.get(life, 0), self._since
         at, weighed = due, -1
         while at < len(run):
@@ -168,7 +167,7 @@ class Listener:
             self._leave_before(self._weights.drop())
         return gap
 
-    def _keep(self, one: Taken | Run, count: int) -> None:
+    def _keep(self, one: Taken | Straight, count: int) -> None:
         self._kept.append(one)
         self._count += count
         while self._count > self._most and len(self._kept) > 1:
@@ -180,10 +179,10 @@ class Listener:
         while kept and last_of(kept[0]) < self._first:
             self._leave(kept.popleft())
 
-    def _leave(self, one: Taken | Run) -> None:
-        count = len(one.records) if type(one) is Run else 1
+    def _leave(self, one: Taken | Straight) -> None:
+        count = len(one.records) if isinstance(one, Straight) else 1
         self.left, self._count = self.left + count, self._count - count
-        if type(one) is Taken and type(one.record) is Exit:
+        if isinstance(one, Taken) and type(one.record) is Exit:
             self.gone.add(one.record.worker)
 
     def end(self) -> None:
@@ -195,9 +194,9 @@ class Listener:
         self.taken = self._kept
 
 
-def last_of(one: Taken | Run) -> int:
+def last_of(one: Taken | Straight) -> int:
     """Return the number of the last record of something in the journal."""
-    return one.seq + (len(one.records) - 1 if type(one) is Run else 0)
+    return one.seq + (len(one.records) - 1 if isinstance(one, Straight) else 0)
 
 
 def state_had(life: Life) -> Any:
@@ -275,7 +274,7 @@ class Retelling:
         self._numbers: dict[int, int] = {}
         self._decoders: dict[str, Any] = {}
 
-    def tell(self, taken: Sequence[Taken | Run]) -> tuple[int, dict[str, int]]:
+    def tell(self, taken: Sequence[Taken | Straight]) -> tuple[int, dict[str, int]]:
         """Fill the recorder.
 
         Returns:
@@ -289,7 +288,7 @@ class Retelling:
         senders, numbered = senders_of(taken), most > 0
         recorder.begin(last)
         for found in taken:
-            if type(found) is Run:
+            if isinstance(found, Straight):
                 last = self._tell_run(last, found, numbered=numbered)
                 continue
             record = found.record
@@ -307,7 +306,7 @@ class Retelling:
         reach(recorder, max(self._last, last, most))
         return since, ends
 
-    def _tell_run(self, last: int, run: Run, *, numbered: bool) -> int:
+    def _tell_run(self, last: int, run: Straight, *, numbered: bool) -> int:
         """Add plain inputs behind the record `last`; return the last of them."""
         worker, before, at_s, seq = run.records[0].worker, run.before, -math.inf, run.seq
         append, note_at = self._recorder.append, self._recorder.instants.note_at
@@ -322,7 +321,7 @@ class Retelling:
             before, seq = answer[0], seq + 1
         return last
 
-    def _ends_of(self, taken: Sequence[Taken | Run]) -> tuple[int, int]:
+    def _ends_of(self, taken: Sequence[Taken | Straight]) -> tuple[int, int]:
         """Return the number before that of the first record, and the last; 0 if they have none."""
         given = [number for record in records_of(taken) if (number := number_in(record))]
         most = max(given, default=0)
@@ -398,18 +397,18 @@ class Retelling:
             return AsText(text_of(record.data))
 
 
-def records_of(taken: Sequence[Taken | Run]) -> Iterator[Record]:
+def records_of(taken: Sequence[Taken | Straight]) -> Iterator[Record]:
     """Yield the records."""
     for one in taken:
-        if type(one) is Run:
+        if isinstance(one, Straight):
             yield from one.records
         else:
             yield one.record
 
 
-def senders_of(taken: Sequence[Taken | Run]) -> set[int]:
+def senders_of(taken: Sequence[Taken | Straight]) -> set[int]:
     """Return the records that have sent the inputs of others, as these say."""
-    inputs = (one.record for one in taken if type(one) is Taken and type(one.record) is Input)
+    inputs = (one.record for one in taken if isinstance(one, Taken) and type(one.record) is Input)
     return {record.cause[0] for record in inputs if record.cause is not None}
 
 

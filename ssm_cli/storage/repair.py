@@ -30,7 +30,7 @@ from ssm_cli.errors import StorageError, counted, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import state_type
-from ssm_cli.runtime.durable.life import Anew
+from ssm_cli.runtime.durable.life import Life, anew
 from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import code_in
@@ -124,7 +124,7 @@ class Repairing:
         """
         if self._is_new:
             return self.forget()
-        life = self._stepped()
+        life, notes = self._stepped()
         if life.trouble is not None:
             raise StorageError(
                 f"the code of {self.worker} makes no state of what is stored: {life.trouble}. "
@@ -133,17 +133,19 @@ class Repairing:
         saved = life.saved(self._at_s, self._last[2])
         state = saved.state if saved.has else None
         self._goes_on("as-new", state, saved.code(), saved, saved.written())
-        notes = [f"  {note}" for note in life.notes[:MOST_LINES]]
-        if len(life.notes) > MOST_LINES:
-            notes.append(f"  ... and {len(life.notes) - MOST_LINES} more")
-        found = f"differing: {counted(len(life.notes), 'record')}"
-        made = [found, *notes] if notes else ["no record differs"]
+        made = [
+            f"differing: {counted(len(notes), 'record')}",
+            *(f"  {n}" for n in notes[:MOST_LINES]),
+        ]
+        if len(notes) > MOST_LINES:
+            made.append(f"  ... and {len(notes) - MOST_LINES} more")
+        made = made if notes else ["no record differs"]
         base = self._tail.saved
         before, at = (base.state, base.written()) if base and base.has else (None, None)
         told = self._sight.difference(before, state, at)
         return [*made, "from the saved state to the new one:", *told]
 
-    def _stepped(self) -> Anew:
+    def _stepped(self) -> tuple[Life, list[str]]:
         if self._spec is None:
             raise StorageError(
                 f"--as-new steps the inputs of {self.worker} by its code: name the tree that it is "
@@ -151,11 +153,11 @@ class Repairing:
             )
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
         again = Again(self._spec)
-        life = Anew(self.worker, behaviour, values, self._tail.saved, again=again)
+        life, notes = anew(self.worker, behaviour, values, self._tail.saved, again=again)
         for seq, record in self._tail.records:
             life.again(seq, record)
         life.finish()
-        return life
+        return life, notes
 
     def from_saved(self) -> list[str]:
         """Prepare to go on with the saved state; the records behind it are set aside."""
@@ -175,7 +177,7 @@ class Repairing:
         if self._spec is None:
             raise StorageError("--state is read by the type of the code: name it by --tree FILE")
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
-        life = None if self._is_new else self._stepped()
+        life = None if self._is_new else self._stepped()[0]
         known = life is not None and life.has and life.trouble is None
         saved = life.saved(self._at_s, self._last[2]) if life and known else self._tail.saved
         old = life.state if life and known else NOTHING

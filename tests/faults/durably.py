@@ -423,8 +423,9 @@ def compared(stage: Stage) -> None:
     for data in (b"\x92\x01\xa1a\x00", msgspec.msgpack.encode((1, "a"))[:-1]):
         asked(stage, OLD.revive, data, records.Code())
     saved = OLD.saved(0.0, 1, (True, OLD.dump((1, "a"))), (), None)
-    anew = asked(stage, life.Anew, "a", MADE, OLD, saved)
-    if isinstance(anew, life.Anew):
+    made = asked(stage, life.anew, "a", MADE, OLD, saved)
+    if isinstance(made, tuple):
+        anew, _ = made
         outcome = Outcome((1, "a"), effects=[Run("r", adouble, 1), CancelRun("r")])
         asked(stage, life.redo_effects, anew, 1, record, outcome)
         asked(stage, anew.again, 3, replace(record, data=b"\0raw" * 9))

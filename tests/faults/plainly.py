@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from types import FunctionType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ssm_cli import (
     StateMachine,
@@ -145,14 +147,22 @@ def entries(stage: Stage) -> None:
 def otherwise_own(message: str, state: Any) -> Any:
     if message == "own":
         raise Own("in a step")
+    if message == "leave":
+        raise KeyboardInterrupt
     return (0, "x"), "y"
+
+
+def left(do: Callable[..., Any], *args: Any) -> Any:
+    """What it answers, unless somebody presses Ctrl-C meanwhile."""
+    with suppress(KeyboardInterrupt):
+        return tried(do, *args)
 
 
 def replayed(stage: Stage, made: StateMachine, saved: Any, *, repairs: bool) -> None:
     """Inputs of an earlier process, in a life of some code."""
     kept = Values("a", made, Utf8())
     if repairs:
-        one: life.Life = life.Anew("a", made, kept, saved)
+        one, _ = life.anew("a", made, kept, saved)
     else:
         one = life.Life("a", made, kept, saved, checks.Checks(kept, 2))
     outcome: Any
@@ -166,6 +176,7 @@ def replayed(stage: Stage, made: StateMachine, saved: Any, *, repairs: bool) -> 
             cause=(3, 0) if how == "timer" else None,
         )  # fmt: skip
         asked(stage, one.again, seq, record)
+    stage.act("leave", left, one.again, 10, replace(record, data=b"leave"))
     state = kept.dump((7, "x"))
     others: list[Any] = [
         records.Start("a", 0.0, 1, "saved", None, "1"),

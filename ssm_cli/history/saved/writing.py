@@ -204,7 +204,9 @@ class PastWriter:
         """
         if type(message) is bytes and type(cell) is WorkerCell and does_hide(behaviour_in(cell)):
             instead = f"<{len(message):,} bytes>".encode()
-            message = contained(self._world, cell, lambda _: instead, decoded, cell, message)
+            message = contained(
+                self._world, cell, lambda _: instead, lambda: codec_of(cell).decode(message)
+            )
         return self.user(message, cell, spoken=spoken)
 
     def _written(self, value: Any, cell: Any, owner: str, *, spoken: bool) -> list[Any]:
@@ -314,11 +316,6 @@ def exactly(value: Any, cell: WorkerCell | None, spoken: bool) -> list[Any]:
         if text is not None:
             return [forms.TEXT, text]
         return [forms.TEXT, str(visible)[:1000] if cell is None else write_redacted(cell, value)]
-
-
-def decoded(cell: WorkerCell, data: bytes) -> Any:
-    """Return bytes as the input that they are to a worker. User code: see `contained`."""
-    return codec_of(cell).decode(data)
 
 
 def not_written(value: Any, error: BaseException) -> list[Any]:

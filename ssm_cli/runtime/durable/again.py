@@ -36,7 +36,7 @@ Answered = tuple[Any, tuple[Any, Any]]
 Taken = list[Answered] | None
 
 
-class Odd(msgspec.Struct, eq=False):
+class Unplain(msgspec.Struct, eq=False):
     """What came of a plain input that is no state with an output.
 
     Attributes:
@@ -79,7 +79,7 @@ class Again:
 
     def straight(
         self, step: Call, decode: Call, records: Iterable[Input], state: Any, taken: Taken
-    ) -> tuple[int, Any, Odd | None]:
+    ) -> tuple[int, Any, Unplain | None]:
         """Step plain inputs one behind the other, each within the limit of a step.
 
         Each that came to a state and an output is added to `taken`, if there is one: it with the
@@ -102,10 +102,10 @@ class Again:
                 guard.cell = None
                 if self.is_from_outside(error):
                     raise
-                return count, answer, Odd(given, None, error)
+                return count, answer, Unplain(given, None, error)
             guard.cell = None
             if type(found) is not tuple or len(found) != 2:
-                return count, answer, Odd(given, found)
+                return count, answer, Unplain(given, found)
             count, answer = count + 1, found
             if taken is not None:
                 taken.append((given, found))

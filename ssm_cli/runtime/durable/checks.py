@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, TypeGuard, cast
 
 from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
-from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input, number_of
-from ssm_cli.runtime.durable.values import Values, digest, text_of
+from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input, Record, number_of
+from ssm_cli.runtime.durable.values import ODD, Values, digest, text_of
 
+PLAIN = ("call", "cast")  # mostly; their bytes are as they came, but for `ODD` ones
+UNSTEPPED = ("crashed", "dropped")  # the state is what it was, or gone
 CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
 
 
@@ -24,28 +28,54 @@ class Checks:
 
     Attributes:
         again: what runs the code of the worker; its `Life` says.
-        left: how many records may pass until one is compared whatever it says.
-        each: whether something of each record is compared.
-        version: of the code; a record of another one is compared.
+        takes_any: whether a state of whatever code is read, if it is one of the code that is here.
     """
+
+    takes_any = False
 
     def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
         self.again = Again()
-        self.each = self._effects = effects
-        self._values, self.version = values, values.version
+        self._each = self._effects = effects
+        self._values, self._version = values, values.version
         self._wanted = self._every = every
-        self.left, self._sparse = every - 1, False
+        self._left, self._sparse = every - 1, False
         self._last: tuple[int, Input, Any] | None = None
 
     def written_by(self, code: Code) -> None:
         """The records from here on are of that code; of another one each is compared."""
         other = bool(code.digest) and code.digest != self._values.code.digest
         self._every = 1 if other else self._wanted
-        self.left = min(self.left, self._every - 1)
+        self._left = min(self._left, self._every - 1)
 
     def forget(self) -> None:
         """The state is another one than the last record came to."""
         self._last = None
+
+    def unlooked(
+        self, records: Sequence[Record], at: int, most: int, worker: str
+    ) -> Sequence[Input]:
+        """Return the inputs from one on that may be plain, at most up to one that is compared.
+
+        A step may change its state in place: it is compared before the next. Behind the first
+        there is none that another record has sent, or that may be asked for again.
+        """
+        count, left = 0, 0 if self._each else self._left
+        for record in islice(records, at, at + most):
+            if not may_be_plain(record, worker) or (count and is_tied(record)):
+                break
+            count += 1
+            if count > left or not record.state_hash or record.version != self._version:
+                break
+        return cast("Sequence[Input]", records[at : at + count])
+
+    def passed(self, seq: int, run: Sequence[Input], state: Any, output: Any) -> None:
+        """Count what `unlooked` has returned, from record `seq` on; compare the last if it is due.
+
+        Raises:
+            Unrecovered: it is something else.
+        """
+        self._left -= len(run) - 1
+        self.compare(seq + len(run) - 1, run[-1], state, output)
 
     def compare(
         self, seq: int, record: Input, state: Any, output: Any, outcome: Outcome | None = None
@@ -64,8 +94,8 @@ class Checks:
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, record, "set of effects")
-        seldom = self.left > 0 and record.version == self.version
-        self.left = self.left - 1 if self.left else self._every - 1
+        seldom = self._left > 0 and record.version == self._version
+        self._left = self._left - 1 if self._left else self._every - 1
         if seldom and record.state_hash and not self._sparse:
             self._last = (seq, record, output)
             return
@@ -73,9 +103,14 @@ class Checks:
         if not seldom:
             self.check(seq, record, state, output)
         elif not record.state_hash:
-            self._sparse = self.each = True
+            self._sparse = self._each = True
         else:
             self.check(seq, record, state, NOTHING)
+
+    def leaves_out(self, error: Unrecovered) -> bool:
+        """Return whether a record that cannot be stepped is passed over; here none is."""
+        del error
+        return False
 
     def finish(self, state: Any) -> None:
         """Compare what the last record says; raises `Unrecovered`."""
@@ -105,12 +140,27 @@ class Checks:
         return Unrecovered(why, worker=self._values.worker, reason="differs", record=number)
 
 
+def may_be_plain(record: Record, worker: str) -> TypeGuard[Input]:
+    """Return whether a record is an input of a worker that may go straight to a pure step."""
+    return (
+        type(record) is Input and record.worker == worker and record.how in PLAIN
+        and record.outcome not in UNSTEPPED and record.data[:1] != ODD
+    )  # fmt: skip
+
+
+def is_tied(record: Input) -> bool:
+    """Return whether a record has sent an input, or was sent by one, or may be asked for again."""
+    return record.cause is not None or record.request != "" or bool(record.sent)
+
+
 class Notes(Checks):
     """The same, and what differs is noted: somebody wants to see it, and may consent.
 
     Attributes:
         lines: what has come otherwise; without its input where the worker `hides` parts of such.
     """
+
+    takes_any = True
 
     def __init__(self, values: Values, *, hides: bool = False) -> None:
         super().__init__(values, every=1)
@@ -124,3 +174,10 @@ class Notes(Checks):
         except Unrecovered as error:
             given = "" if self._hides else f" ({text_of(record.data)[:60]})"
             self.lines.append(f"record {number_of(seq, record)}{given}: {error}")
+
+    def leaves_out(self, error: Unrecovered) -> bool:
+        """Pass over a record that the code does not take; note it."""
+        if error.reason not in ("raises", "undecodable"):
+            return False
+        self.lines.append(f"record {error.record} is left out: {error}")
+        return True

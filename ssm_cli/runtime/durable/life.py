@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
-from typing import Any, TypeGuard, cast
+from typing import Any
 
 import msgspec
 
@@ -16,8 +15,8 @@ from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
-from ssm_cli.runtime.durable.again import Again, Odd, Taken
-from ssm_cli.runtime.durable.checks import Checks, Notes
+from ssm_cli.runtime.durable.again import Again, Taken, Unplain
+from ssm_cli.runtime.durable.checks import UNSTEPPED, Checks, Notes
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
 from ssm_cli.runtime.durable.ports import Store
@@ -51,11 +50,8 @@ KINDS: dict[How, Kind] = {
     "run": Kind.INFO,
     "continue": Kind.CONTINUE,
 }
+NOT_READ = "its code does not take it any more"
 BRINGS = ("timer", "run")  # what a worker has under way, and a record takes off
-PLAIN = ("call", "cast")  # mostly; their bytes are as they came, but for `ODD` ones
-
-
-UNSTEPPED = ("crashed", "dropped")  # the state is what it was, or gone
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -106,7 +102,7 @@ class Life:
         self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode = values.codec.decode
-        self._odd: Odd | None = None
+        self._odd: Unplain | None = None
         self.latest: Record | None = None
         self.since = 0 if saved is None else saved.seq
         self.by = Code() if saved is None else saved.code()
@@ -151,7 +147,7 @@ class Life:
 
     def _stuck(self, seq: int, record: Record, error: Unrecovered) -> Sequence[Brought]:
         error.record = number_of(seq, record)
-        self.trouble = error
+        self.trouble = None if self._checks.leaves_out(error) else error
         return ()
 
     def _take(self, seq: int, record: Record) -> Sequence[Brought]:
@@ -172,10 +168,12 @@ class Life:
         try:
             return self._again.revive(self._values.revive, data, by, at)
         except Unrecovered:
-            raise
+            if by == Code() or not self._checks.takes_any:
+                raise
+            return self._revived(data, Code(), at)
         except BaseException as error:
-            why = f"to read its state raises {type(error).__name__}: {self._again.said(error)}"
-            raise self._cannot("migrate", why) from error
+            what = f"to read its state raises {type(error).__name__}"
+            raise self._cannot("migrate", what, error) from error
 
     def _put(self, state: bytes, by: Code, at: int) -> None:
         """Go on with a state that a record brings, and that was written up to the record `at`."""
@@ -213,38 +211,21 @@ class Life:
     def straight(
         self, seq: int, records: Sequence[Record], at: int, most: int, taken: Taken = None
     ) -> int:
-        """Step plain inputs that come one behind the other; return how many.
+        """Step plain inputs that come one behind the other; return how many, at most `most`.
 
-        Plain is what a pure step answers with a state and an output, and means nothing to others;
-        of the first it does not matter what it means. All else is left to `again`. It ends behind
-        one that is compared: a step may change its state in place.
-
-        Args:
-            seq: the number of the first record in the journal.
-            records: where they are.
-            at: which of them is the first.
-            most: are stepped.
-            taken: gets each that was stepped, if there is one.
+        Plain is what a pure step answers with a state and an output; all else is left to `again`.
+        The first stands at `at` in `records`, and is record `seq` of the journal. Each is added to
+        `taken`, if there is one.
         """
-        checks, count = self._checks, 0
-        if self._pure is None or self.trouble is not None or self._odd is not None:
+        pure, again = self._pure, self._again
+        if pure is None or self.trouble is not None or self._odd is not None:
             return 0
-        left, version, worker = 0 if checks.each else checks.left, checks.version, self.worker
-        for record in islice(records, at, at + most):
-            if not is_plain(record, worker) or (count and is_tied(record)):
-                break
-            count += 1
-            if count > left or not record.state_hash or record.version != version:
-                break
-        run = cast("Sequence[Input]", records[at : at + count])
-        count, answer, self._odd = self._again.straight(
-            self._pure, self._decode, run, self.state, taken
-        )
+        run = self._checks.unlooked(records, at, most, self.worker)
+        count, answer, self._odd = again.straight(pure, self._decode, run, self.state, taken)
         if count:
-            self.latest, self.timeout, checks.left = run[count - 1], None, checks.left - count + 1
-            self.state, output = answer
+            self.state, self.latest, self.timeout = answer[0], run[count - 1], None
             try:
-                checks.compare(seq + count - 1, run[count - 1], self.state, output)
+                self._checks.passed(seq, run[:count], *answer)
             except Unrecovered as error:
                 self._stuck(seq + count - 1, run[count - 1], error)
         return count
@@ -258,14 +239,13 @@ class Life:
         if outcome in UNSTEPPED:
             return self._leave(kept=record.kept)
         if odd is None:
-            is_timeout = how == "timeout" and not record.data
-            message = TIMEOUT if is_timeout else self._read(seq, record.data)
-            return self._careful(seq, record, message)
+            named = how == "timeout" and not record.data
+            return self._careful(seq, record, TIMEOUT if named else self._read(seq, record.data))
         self._again.given = odd.given
         if odd.error is None:
             return self._careful(seq, record, odd.given, odd.answer)
         if odd.given is NOTHING:
-            raise self._undecodable(odd.error) from odd.error
+            raise self._cannot("undecodable", NOT_READ, odd.error) from odd.error
         raise self._raises(odd.error) from odd.error
 
     def _read(self, seq: int, data: bytes) -> Any:
@@ -275,19 +255,16 @@ class Life:
         try:
             again.given = again.step(*reads)
         except BaseException as error:
-            raise self._undecodable(error) from error
+            raise self._cannot("undecodable", NOT_READ, error) from error
         return again.given
 
-    def _undecodable(self, error: BaseException) -> Unrecovered:
-        why = f"its code does not take it any more: {self._again.said(error)}"
-        return self._cannot("undecodable", why)
-
-    def _cannot(self, reason: str, why: str) -> Unrecovered:
+    def _cannot(self, reason: str, what: str, error: BaseException | None = None) -> Unrecovered:
+        """Return why it cannot go on; of an exception what that says, unless it is from outside."""
+        why = what if error is None else f"{what}: {self._again.said(error)}"
         return Unrecovered(why, worker=self.worker, reason=reason)
 
     def _raises(self, error: BaseException) -> Unrecovered:
-        why = f"its code raises {type(error).__name__} for it: {self._again.said(error)}"
-        return self._cannot("raises", why)
+        return self._cannot("raises", f"its code raises {type(error).__name__} for it", error)
 
     def _careful(
         self, seq: int, record: Input, message: Any, answer: Any = NOTHING
@@ -330,19 +307,6 @@ class Life:
             except BaseException as error:  # noqa: BLE001 - what comes from outside, `said` raises
                 why = f"its code cannot go on from its state: {self._again.said(error)}"
                 self.trouble = self._cannot("migrate", why)
-
-
-def is_plain(record: Record, worker: str) -> TypeGuard[Input]:
-    """Return whether a record is an input of a worker that may go straight to a pure step."""
-    return (
-        type(record) is Input and record.worker == worker and record.how in PLAIN
-        and record.outcome not in UNSTEPPED and record.data[:1] != ODD
-    )  # fmt: skip
-
-
-def is_tied(record: Input) -> bool:
-    """Return whether a record has sent an input, or was sent by one, or may be asked for again."""
-    return record.cause is not None or record.request != "" or bool(record.sent)
 
 
 def take_given(life: Life) -> Any:
@@ -426,37 +390,18 @@ def told(life: Life, store: Store) -> Unrecovered:
     )  # fmt: skip
 
 
-class Anew(Life):
-    """The same, and what comes is taken as it is: somebody wants to see it, and may consent.
+def anew(
+    worker: str,
+    behaviour: Behaviour,
+    values: Values,
+    saved: Saved | None,
+    *,
+    again: Again | None = None,
+) -> tuple[Life, list[str]]:
+    """Return a life that takes what comes as it is: somebody wants to see it, and may consent.
 
-    Attributes:
-        notes: what has come otherwise, a line each.
+    Returns:
+        The life, and what has come otherwise, a line each.
     """
-
-    def __init__(
-        self,
-        worker: str,
-        behaviour: Behaviour,
-        values: Values,
-        saved: Saved | None,
-        *,
-        again: Again | None = None,
-    ) -> None:
-        checks = Notes(values, hides=does_hide(behaviour))
-        self.notes = checks.lines
-        super().__init__(worker, behaviour, values, saved, checks, again=again)
-
-    def again(self, seq: int, record: Record) -> Sequence[Brought]:
-        """Step a record; one that cannot be is left out, and noted."""
-        brought = super().again(seq, record)
-        if self.trouble is not None and self.trouble.reason in ("raises", "undecodable"):
-            self.notes.append(f"record {number_of(seq, record)} is left out: {self.trouble}")
-            self.trouble = None
-        return brought
-
-    def _revived(self, data: bytes, by: Code, at: int) -> Any:
-        """A state of whatever code, if it is one of the code that is here."""
-        try:
-            return super()._revived(data, by, at)
-        except Unrecovered:
-            return super()._revived(data, Code(), at)
+    checks = Notes(values, hides=does_hide(behaviour))
+    return Life(worker, behaviour, values, saved, checks, again=again), checks.lines

@@ -89,9 +89,14 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         kept.recorded = kept.hash(cell.state)
     kept.has, kept.dirty = True, True
     kept.armed, kept.timeout, cell.ensure_extra().left = (), None, ()
+    bring_waiting(keeper, kept.worker)
+
+
+def bring_waiting(keeper: Keeper, worker: str) -> None:
+    """Have a start written, for which nobody waits, and bring what has waited for it."""
     keeper.hold(None, noop)
     if keeper.recovered.unsent.is_given:
-        resume_sent(keeper, kept.worker)
+        resume_sent(keeper, worker)
 
 
 def causes_waiting(keeper: Keeper, cell: WorkerCell) -> tuple[Cause, ...]:

@@ -8,7 +8,6 @@ record of a worker, and its last, against the hashes that were taken then.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -16,14 +15,15 @@ from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.behaviour.partition import JOINT
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.renames import Renames
-from ssm_cli.errors import StorageDamaged, Unrecovered
+from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again, Answered, Taken
-from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
+from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks, is_tied
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import Brought, Life, is_tied, taken_in, told
+from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
+    Cause,
     Code,
     Input,
     Note,
@@ -146,11 +146,6 @@ class Recovered:
         self._read()
 
     def _read(self) -> None:
-        if self._store.last() < self.head.entry:
-            raise StorageDamaged(
-                f"the journal ends at entry {self._store.last()}, and the saved states are of "
-                f"entry {self.head.entry}: entries are missing"
-            )
         for worker in self.head.tailed:
             self._life(worker)
         for number, batch, chain in batches(self._store, self.head):
@@ -187,40 +182,23 @@ class Recovered:
         fill(self._store, self.head, [self.tailed[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...]) -> None:
-        at, first = 0, self.seq + 1
+        at, seq = 0, self.seq + 1
         while at < len(records):
-            count = self._straight(first + at, records, at)
-            if not count:
-                self._one(first + at, records[at])
-            at += count or 1
+            life = None if self._crashes else self._lives.get(getattr(records[at], "worker", ""))
+            count = 0 if life is None else straight_on(life, seq, records, at, self._seen)
+            if count:
+                self.record = max(self.record, *map(number_in, records[at : at + count]))
+            else:
+                self._one(seq, records[at])
+            at, seq = at + (count or 1), seq + (count or 1)
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
-        self.records += len(records)
-        self.seq += len(records)
-
-    def _straight(self, seq: int, records: tuple[Record, ...], at: int) -> int:
-        """Step inputs of one worker that mean nothing to others; return how many."""
-        record = records[at]
-        if type(record) is not Input or self._crashes or is_tied(record):
-            return 0
-        life = self._lives.get(record.worker)
-        if life is None or seq <= life.since:
-            return 0
-        taken: Taken = None if self._seen is None else []
-        before = life.state
-        count = life.straight(seq, records, at, CHECK_EVERY, taken)
-        if count:
-            run = cast("Sequence[Input]", records[at : at + count])
-            self.record = max(self.record, *map(number_in, run))
-            if self._seen is not None and taken is not None:
-                self._seen.heard(seq, run, life, before, taken)
-        return count
+        self.records, self.seq = self.records + len(records), seq - 1
 
     def _one(self, seq: int, record: Record) -> None:
         self.record = max(self.record, number_in(record))
         if isinstance(record, Note):
-            if record.cause is not None:
-                self.unsent.served(record.cause)
+            self.unsent.passed(seq, record)
             return
         life = self._lives.get(record.worker) or self._life(record.worker)
         if self._seen is not None:
@@ -277,19 +255,18 @@ class Recovered:
             for seq, record in saved.tail:
                 if self._seen is not None:
                     self._seen.hear(seq, record, life)
-                for brought in self._follow(life, seq, record):
-                    if brought.cause not in saved.arrived:
-                        self._bring(brought, number_of(seq, record))
+                self._follow(life, seq, record, saved.arrived)
         return life
 
-    def _follow(self, life: Life, seq: int, record: Record) -> Iterator[Brought]:
-        """Step what has waited; yield what an older ssm has not recorded that it sent."""
+    def _follow(
+        self, life: Life, seq: int, record: Record, arrived: Collection[Cause] | None = None
+    ) -> None:
+        """Step what has waited. Of what an older ssm has sent it is known what has `arrived`."""
         self.unsent.passed(seq, record)
         for brought in life.again(seq, record):
-            if brought.how == "continue":
-                self._bring(brought, number_of(seq, record), life)
-            else:
-                yield brought
+            own = life if brought.how == "continue" else None
+            if own or (arrived is not None and brought.cause not in arrived):
+                self._bring(brought, number_of(seq, record), own)
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
@@ -316,7 +293,7 @@ class Recovered:
             checks, again = Checks(kept.values), Again(spec, self.guard)
             life = Life(worker, kept.behaviour, kept.values, saved, checks, again=again)
             for seq, record in () if saved is None else saved.tail:
-                deque(self._follow(life, seq, record), maxlen=0)
+                self._follow(life, seq, record)
             life.finish()
             if life.trouble is not None:
                 self.troubles[worker] = kept.trouble = told(life, self._store)
@@ -364,6 +341,22 @@ class Recovered:
             life.latest = None
         for tail in self.tailed.values():
             tail.changed = False
+
+
+def straight_on(
+    life: Life, seq: int, records: tuple[Record, ...], at: int, seen: Seen | None
+) -> int:
+    """Step inputs of one worker that mean nothing to others; return how many."""
+    record = records[at]
+    if type(record) is not Input or seq <= life.since or is_tied(record):
+        return 0
+    taken: Taken = None if seen is None else []
+    before = life.state
+    count = life.straight(seq, records, at, CHECK_EVERY, taken)
+    if count and seen is not None and taken is not None:
+        run = cast("Sequence[Input]", records[at : at + count])
+        seen.heard(seq, run, life, before, taken)
+    return count
 
 
 def claimed(

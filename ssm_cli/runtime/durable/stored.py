@@ -57,6 +57,11 @@ class Tail:
 def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
     """What stands behind the saved states: the entries, each checked by the chain."""
     entry, chain, seq = head.entry, head.chain, head.seq
+    if store.last() < entry:
+        raise StorageDamaged(
+            f"the journal ends at entry {store.last()}, and the saved states are of entry {entry}: "
+            f"entries are missing"
+        )
     for number, data in store.read(entry):
         if number != entry + 1:
             raise StorageDamaged(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ssm_cli.runtime.durable.records import Cause, Exit, Input, Record, Start
+from ssm_cli.runtime.durable.records import Cause, Exit, Input, Note, Record, Start
 from ssm_cli.runtime.durable.snapshots import Sent
 
 
@@ -48,6 +48,8 @@ class Unsent:
             self._ended(record.worker, seq)
         elif type(record) is Start:
             self._began(record)
+        elif type(record) is Note and record.cause is not None:
+            self.served(record.cause)
 
     def _ended(self, worker: str, seq: int) -> None:
         """A life has ended: what that worker wanted to go on with until then is void."""
