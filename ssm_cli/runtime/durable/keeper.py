@@ -119,7 +119,7 @@ class Turns(NamedTuple):
     """
 
     save: Callable[[Keeper], None]
-    save_all: Callable[[Keeper], None]
+    save_all: Callable[[Keeper], object]
     take_back: Callable[[Keeper, list[Record], deque[Held], Befores, StorageError], None]
     bring_back: Callable[[Keeper], None]
 
@@ -380,6 +380,20 @@ def released(keeper: Keeper) -> int:
     due, made, flight = keeper._due, keeper._next, keeper._flight  # noqa: SLF001 - its own module
     under = 0 if flight is None else len(flight.records)
     return 0 if due else keeper.seq - len(made.records) - under
+
+
+def told_of(keeper: Keeper) -> Pending:
+    """Return what fails if that which is recorded by now cannot be written."""
+    told = Pending()
+    keeper.hold(told, told.resolve, None)
+    return told
+
+
+def write_through(keeper: Keeper) -> StorageError | None:
+    """Write what was recorded; why that could not be, whatever comes before or behind it."""
+    told = told_of(keeper)
+    keeper.commit()
+    return None if told.error is None else keeper.error
 
 
 def not_written(keeper: Keeper) -> Iterator[tuple[int, Record]]:

@@ -9,7 +9,7 @@ from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.code import code_named, facts_of
 from ssm_cli.runtime.durable.inputs import let_out
-from ssm_cli.runtime.durable.keeper import Keeper, last_record, released
+from ssm_cli.runtime.durable.keeper import Keeper, last_record, released, write_through
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
@@ -183,7 +183,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
     if kept.journals:
-        if cell.status is CellStatus.ENDING:
+        if cell.status is CellStatus.ENDING or kept.is_as_recorded(cell.state):
             keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
@@ -273,9 +273,9 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
     keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code, number), len(data))
     cell.state, kept.recorded = state, b""
     replan(cell)
-    keeper.commit()
-    if keeper.error is not None:
-        raise keeper.error
+    error = write_through(keeper)
+    if error is not None:
+        raise error
 
 
 def restarts_of(cell: WorkerCell) -> int:
