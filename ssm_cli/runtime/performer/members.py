@@ -109,14 +109,18 @@ def answer_kept(world: World, asked: Asked, value: object) -> None:
     if child is not None:
         process = ProcessRef(child.spec.id, child.starts)
         undo = Asked(asked.cell, asked.starts, "terminate_child", (process,), Pending())
-    held = Pending(notify=partial(pass_on, world, pending, undo))
+    held = Pending(notify=partial(pass_on, world, pending, undo, value))
     keeper.hold(held, tell_kept, world, held, value)
 
 
-def pass_on(world: World, pending: Pending, undo: Asked | None, held: Pending) -> None:
+def pass_on(
+    world: World, pending: Pending, undo: Asked | None, value: object, held: Pending
+) -> None:
     """Tell what a request came to whose change was to be written."""
-    if held.error is None:
-        pending.resolve(held.value)
+    if held.error is None or (undo is None and not waits(world.outside.keeper.changes)):
+        pending.resolve(
+            value
+        )  # who is in the pool is written; that its state is left over may not be
         return
     if undo is not None:
         world.post(undo)

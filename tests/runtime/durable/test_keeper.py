@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -726,7 +727,7 @@ def test_an_end_that_cannot_be_written_is_told(verb: str, on_crash: str) -> None
     world.node.call("a", Add(1))
     failing(world.store)
     node = world.node
-    act = {"kill": node.kill, "stop": lambda name: node.stop_process(name, "boom")}[verb]
+    act = node.kill if verb == "kill" else partial(node.stop_process, reason="boom")
     for _ in range(2):
         with pytest.raises(StorageError, match="a: its end could not be written"):
             act("a")
