@@ -391,8 +391,8 @@ def plainly(stage: Stage) -> None:
     hows: Any = ((1, "continue"), (2, "cast"))
     sent = [snapshots.Sent((n, 0), "a", how, b"") for n, how in hows]
     known = unsent.Unsent(sent)
-    asked(stage, known.began, records.Start("a", 0.0, 1, "init", None, "1", released=9))
-    asked(stage, unsent.Unsent(sent).ended, "a", 9)
+    asked(stage, known.passed, 12, records.Start("a", 0.0, 1, "init", None, "1", released=9))
+    asked(stage, unsent.Unsent(sent).passed, 9, records.Exit("a", 0.0, "normal", kept=True))
     compared(stage)
     what_is_stored(stage)
     asked_of_sessions(stage)

@@ -350,10 +350,10 @@ def divide(*_: Any) -> Any:
 def sent_back(keeper: Any) -> None:
     """Inputs that the last process had sent, to workers of each sort."""
     hows: Any = (("nobody", "cast"), ("a", "continue"), ("a", "cast"))
-    sent = [snapshots.Sent((1, 0), to_whom, how, b"x") for to_whom, how in hows]
-    sent.append(snapshots.Sent((2, 0), "a", "cast", b"\xff"))
-    with patched(keeper.recovered, "take_sent", lambda: sent):
-        lives.resume_sent(keeper)
+    for index, (to_whom, how) in enumerate(hows):
+        keeper.recovered.unsent.add(snapshots.Sent((1, index), to_whom, how, b"x"))
+    keeper.recovered.unsent.add(snapshots.Sent((2, 0), "a", "cast", b"\xff"))
+    lives.resume_sent(keeper)
 
 
 def other_starts(stage: Stage) -> None:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Generator
 from typing import Any
 
-from ssm_cli.errors import CallTimeout, NoProc, SsmError
+from ssm_cli.errors import CallTimeout, NoProc, SsmError, StorageError
+from ssm_cli.runtime.durable.keeper import told_of
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.failures import why_down
 from ssm_cli.runtime.engine.pending import Pending, checked_seconds
@@ -15,12 +16,13 @@ from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import fire_timers
-from ssm_cli.runtime.performer.system import note_act, note_done
+from ssm_cli.runtime.performer.system import exit_signal, kill, note_act, note_done, stop_process
 
 TIMEOUT_S = 5.0
 BUSY_S = 1.0  # how long `run` serves workers that are never done
 LINK_S = 0.05  # between two looks for news of remote children
 DONE = Pending(done=True)
+ENDS = (kill, stop_process, exit_signal)  # the system messages that end a process
 NO_ANSWER = "the call timed out: no answer yet"
 NOTHING_UNDER_WAY = "the call timed out: nothing that could answer is under way"
 
@@ -178,6 +180,7 @@ class Serving:
         Raises:
             NoProc: the tree does not run.
             CalledFromStep: a step asks its own node.
+            StorageError: it has ended a worker, and that cannot be written.
         """
         world = self._world
         forbid_reentry(world)
@@ -191,6 +194,7 @@ class Serving:
             noted = note_act(world, cell, function, args)
             answer = function(world, cell, *args)
             note_done(cell, noted)
+            told = told_of_end(world, function)
         except BaseException as error:
             if not isinstance(error, SsmError):
                 mend(world)
@@ -201,4 +205,20 @@ class Serving:
             raise
         leave(world)
         self.settle()
+        refuse_unwritten(world, cell, told)
         return answer
+
+
+def told_of_end(world: World, function: Callable[..., Any]) -> Pending | None:
+    """Return what fails if the end that a system message has brought about cannot be written."""
+    keeper = world.outside.keeper
+    return None if keeper is None or function not in ENDS else told_of(keeper)
+
+
+def refuse_unwritten(world: World, cell: Cell, told: Pending | None) -> None:
+    """Raise `StorageError` where an end could not be written, so that its state is as before."""
+    if told is not None and told.error is not None:
+        raise StorageError(
+            f"{cell.spec.id}: its end could not be written, so its state is as before: "
+            f"{world.outside.keeper.error or told.error}"
+        )

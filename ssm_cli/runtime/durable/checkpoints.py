@@ -51,11 +51,13 @@ class Pass:
         left: the workers whose states are still to be saved.
         writing: those whose states are on their way to the store; nothing else is meanwhile.
         sent, crashes: of the head.
+        error: why it was given up, if it was.
     """
 
-    __slots__ = ("at_s", "crashes", "left", "mark", "sent", "writing")
+    __slots__ = ("at_s", "crashes", "error", "left", "mark", "sent", "writing")
 
     def __init__(self, keeper: Keeper, left: list[Kept]) -> None:
+        self.error: StorageError | None = None
         self.at_s = keeper.at_s()
         self.mark = Mark(keeper.entry, keeper.seq, keeper.chain)
         self.left = left
@@ -69,10 +71,10 @@ def attempt(keeper: Keeper) -> None:
     advance_saving(keeper, SLICE_S)
 
 
-def attempt_all(keeper: Keeper) -> None:
-    """Write a whole checkpoint of what there is now."""
+def attempt_all(keeper: Keeper) -> StorageError | None:
+    """Write a whole checkpoint of what there is now; why that could not be written."""
     leave_off(keeper)
-    advance_saving(keeper, math.inf)
+    return advance_saving(keeper, math.inf)
 
 
 def leave_off(keeper: Keeper) -> None:
@@ -83,26 +85,30 @@ def leave_off(keeper: Keeper) -> None:
         keeper.saving = None
 
 
-def advance_saving(keeper: Keeper, limit_s: float) -> None:
+def advance_saving(keeper: Keeper, limit_s: float) -> StorageError | None:
     """Save states of journalled workers that have changed for about so long, all in the end.
 
     Called when nothing is being written. A state that cannot be written is reported; its records
-    stay, and with them all later ones.
+    stay, and with them all later ones. Returns why it was given up.
     """
     try:
         if keeper.saving is None:
             changed = [kept for kept in keeper.kept.values() if kept.is_to_be_saved()]
             if keeper.seq == keeper.head_seq and not changed:
-                return
+                return None
             keeper.saving = Pass(keeper, changed)
-        if not keeper.saving.writing:
-            write_slice(keeper, keeper.saving, keeper.world.clock.now_s() + limit_s)
+        under = keeper.saving
+        if not under.writing:
+            write_slice(keeper, under, keeper.world.clock.now_s() + limit_s)
     except StorageError as error:
         keeper.world.report("unsaved", keeper.world.root, {"error": error_detail(error)})
         give_up(keeper)
+        return error
     except BaseException:  # from outside
         leave_off(keeper)
         raise
+    given_up: StorageError | None = under.error
+    return given_up
 
 
 def give_up(keeper: Keeper) -> None:
@@ -146,6 +152,7 @@ def states_until(
         except StorageError as error:
             about = cell if isinstance(cell, WorkerCell) else world.root
             world.report("unsaved", about, {"error": error_detail(error)})
+            under.error = error
             for one in under.writing:
                 one.dirty = True
             return None
@@ -182,6 +189,7 @@ def slice_done(keeper: Keeper, under: Pass, error: StorageError | None) -> None:
     saved, under.writing = under.writing, []
     if error is None:
         return
+    under.error = error
     for kept in saved:
         kept.dirty = True
     if keeper.saving is under:

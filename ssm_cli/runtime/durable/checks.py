@@ -150,8 +150,8 @@ def may_be_plain(record: Record, worker: str) -> TypeGuard[Input]:
 
 
 def is_tied(record: Input) -> bool:
-    """Return whether another record has sent an input, or somebody may ask for it again."""
-    return record.cause is not None or record.request != ""
+    """Return whether a record has sent an input, or was sent by one, or may be asked for again."""
+    return record.cause is not None or record.request != "" or bool(record.sent)
 
 
 class Notes(Checks):

@@ -16,7 +16,7 @@ from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
 from ssm_cli.runtime.durable.fits import unfit
 from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_record
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Change, How, Input, check_record
+from ssm_cli.runtime.durable.records import Change, How, Input, Sending, check_record
 from ssm_cli.runtime.durable.remedies import for_input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.timeouts import message_written
@@ -140,8 +140,9 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
-    for target, message, what in to_be_written(keeper.world, cell, outcome):
-        target.values.written(message, what)
+    sent = None if not outcome.effects else tuple(sent_by(keeper.world, cell, outcome))
+    for message, what in to_be_written(outcome):
+        kept.values.written(message, what)
     replied = now.how == "call" and answers(outcome)
     output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
@@ -152,10 +153,11 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
         digest_of_output(output), state_hash, kept.values.version, now.request,
         output if now.request else b"", now.key, now.cause,
-        effects_hash=kept.values.hash_of_effects(outcome), number=next_record(keeper),
+        effects_hash=kept.values.hash_of_effects(outcome), number=next_record(keeper), sent=sent,
     )  # fmt: skip
     check_record(record)
-    seq = keeper.add_input(cell, record, len(now.data) + len(record.output), now.timeout)
+    size = len(now.data) + len(record.output) + sum(len(data) for *_, data in sent or ())
+    seq = keeper.add_input(cell, record, size, now.timeout)
     kept.succeeded(now.data, state_hash)
     let_out(keeper, kept, now.data)
     if now.request:
@@ -172,22 +174,25 @@ def tell_state(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     replan(cell)
 
 
-def to_be_written(
-    world: World, cell: WorkerCell, outcome: Outcome
-) -> Iterator[tuple[Kept, object, str]]:
-    """What an outcome asks for and a recovery must know, who will get it, and what it is."""
-    own: Kept = cell.ensure_extra().kept
+def to_be_written(outcome: Outcome) -> Iterator[tuple[object, str]]:
+    """What an outcome asks of its own worker and a recovery must know, and what it is."""
     if isinstance(outcome.then, Continue | TimeoutAfter):
-        yield own, outcome.then.message, "an input"
+        yield outcome.then.message, "an input"
     for effect in outcome.effects:
         if isinstance(effect, StartTimer):
-            yield own, effect.message, "an input"
+            yield effect.message, "an input"
         elif isinstance(effect, Run):
-            yield own, effect.args, f"the arguments of Run {plain(effect.key, repr)}"
-        elif isinstance(effect, Cast | Info):
+            yield effect.args, f"the arguments of Run {plain(effect.key, repr)}"
+
+
+def sent_by(world: World, cell: WorkerCell, outcome: Outcome) -> Iterator[Sending]:
+    """What an outcome sends to journalled workers, as it is recorded; raises `StorageError`."""
+    for index, effect in enumerate(outcome.effects):
+        if isinstance(effect, Cast | Info):
             target = receiver(world, cell, effect.to)
             if target is not None:
-                yield target, effect.message, "an input"
+                how: How = "cast" if isinstance(effect, Cast) else "info"
+                yield index, target.worker, how, target.values.written(effect.message)
 
 
 def answers(outcome: Outcome) -> bool:

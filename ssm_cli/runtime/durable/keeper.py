@@ -34,6 +34,7 @@ from ssm_cli.runtime.durable.records import (
     Cause,
     How,
     Input,
+    Note,
     Record,
     chain_of,
     check_record,
@@ -118,7 +119,7 @@ class Turns(NamedTuple):
     """
 
     save: Callable[[Keeper], None]
-    save_all: Callable[[Keeper], None]
+    save_all: Callable[[Keeper], object]
     take_back: Callable[[Keeper, list[Record], deque[Held], Befores, StorageError], None]
     bring_back: Callable[[Keeper], None]
 
@@ -196,6 +197,11 @@ class Keeper:
         self.seq += 1
         return self.seq
 
+    def dropped(self, worker: str, cause: Cause) -> None:
+        """What that record has sent to a worker is told to be dropped: it does not come again."""
+        number = last_record(self)
+        self.add(Note("", self.at_s(), "dropped", worker, number=number, cause=cause))
+
     def hold(self, pending: Pending | None, function: Callable[..., None], *args: Any) -> None:
         """Call `function(*args)` once all so far is written; `pending` is told if it never is."""
         made = self._next
@@ -229,11 +235,6 @@ class Keeper:
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
         self.changes[key] = data
-
-    def unwritten(self) -> Iterator[tuple[int, Record]]:
-        """The records that are not known to be written, with their numbers."""
-        made = self._next if self._flight is None else self._flight.then(self._next)
-        return enumerate(made.records, self.seq - len(made.records) + 1)
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -379,6 +380,27 @@ def released(keeper: Keeper) -> int:
     due, made, flight = keeper._due, keeper._next, keeper._flight  # noqa: SLF001 - its own module
     under = 0 if flight is None else len(flight.records)
     return 0 if due else keeper.seq - len(made.records) - under
+
+
+def told_of(keeper: Keeper) -> Pending:
+    """Return what fails if that which is recorded by now cannot be written."""
+    told = Pending()
+    keeper.hold(told, told.resolve, None)
+    return told
+
+
+def write_through(keeper: Keeper) -> StorageError | None:
+    """Write what was recorded; why that could not be, whatever comes before or behind it."""
+    told = told_of(keeper)
+    keeper.commit()
+    return None if told.error is None else keeper.error
+
+
+def not_written(keeper: Keeper) -> Iterator[tuple[int, Record]]:
+    """Return the records that are not known to be written, with their numbers."""
+    flight, made = keeper._flight, keeper._next  # noqa: SLF001 - its own module
+    records = [*(() if flight is None else flight.records), *made.records]
+    return enumerate(records, keeper.seq - len(records) + 1)
 
 
 def last_record(keeper: Keeper) -> int:

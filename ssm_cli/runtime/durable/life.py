@@ -343,7 +343,7 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
                 life.timers[armed.slot()] = armed
             case CancelRun(key):
                 life.timers.pop((True, key), None)
-            case Cast(to, brings) | Info(to, brings):
+            case Cast(to, brings) | Info(to, brings) if record.sent is None:
                 how: How = "cast" if isinstance(effect, Cast) else "info"
                 target = life.worker if to is None else str.__str__(to)
                 sent.append(Brought((seq, index), target, how, brings))

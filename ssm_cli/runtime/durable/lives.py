@@ -9,7 +9,7 @@ from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.code import code_named, facts_of
 from ssm_cli.runtime.durable.inputs import let_out
-from ssm_cli.runtime.durable.keeper import Keeper, last_record, released
+from ssm_cli.runtime.durable.keeper import Keeper, last_record, released, write_through
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
@@ -28,6 +28,7 @@ from ssm_cli.runtime.durable.snapshots import (
     STATE,
     Aside,
     Saved,
+    Sent,
     number_key,
     pack,
     unpack,
@@ -88,7 +89,14 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         kept.recorded = kept.hash(cell.state)
     kept.has, kept.dirty = True, True
     kept.armed, kept.timeout, cell.ensure_extra().left = (), None, ()
+    bring_waiting(keeper, kept.worker)
+
+
+def bring_waiting(keeper: Keeper, worker: str) -> None:
+    """Have a start written, for which nobody waits, and bring what has waited for it."""
     keeper.hold(None, noop)
+    if keeper.recovered.unsent.is_given:
+        resume_sent(keeper, worker)
 
 
 def causes_waiting(keeper: Keeper, cell: WorkerCell) -> tuple[Cause, ...]:
@@ -175,7 +183,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
     if kept.journals:
-        if cell.status is CellStatus.ENDING:
+        if cell.status is CellStatus.ENDING or kept.is_as_recorded(cell.state):
             keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
@@ -265,9 +273,9 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object, how: st
     keeper.add(Change(kept.worker, keeper.at_s(), data, *told), len(data))
     cell.state, kept.recorded = state, b""
     replan(cell)
-    keeper.commit()
-    if keeper.error is not None:
-        raise keeper.error
+    error = write_through(keeper)
+    if error is not None:
+        raise error
 
 
 def restarts_of(cell: WorkerCell) -> int:
@@ -365,30 +373,39 @@ def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
     return keeper.recovered.set_aside(kept.worker, keeper.at_s())
 
 
-def resume_sent(keeper: Keeper) -> None:
-    """The tree is up: put into the queue what durable workers had sent to durable workers."""
-    world = keeper.world
-    for sent in keeper.recovered.take_sent():
+def resume_sent(keeper: Keeper, worker: str = "") -> None:
+    """Put into the queue what durable workers had sent to durable workers: the tree is up.
+
+    Or to one `worker` alone, which has come up by now. What is for one that is down and may come up
+    goes on waiting.
+    """
+    world, unsent = keeper.world, keeper.recovered.unsent
+    for sent in sorted(unsent, key=lambda one: one.cause):
         cell = world.names.get(sent.to)
-        kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
-        if (
-            kept is None
-            or not isinstance(cell, WorkerCell)
-            or cell.status is not CellStatus.RUNNING
-        ):
-            world.drop(world.root, sent.to, sent.how, "not running")
-            continue
-        at = sent.cause[0]
-        try:
-            read, limit_s = kept.values.read, cell.step_limit_s()
-            message = guarded(world.guard, cell, limit_s, read, sent.data, at)
-        except BaseException as error:
-            if is_from_outside(world.guard, error):
-                raise
-            world.drop(cell, sent.to, sent.how, f"undecodable ({type(error).__name__})")
-            continue
-        if sent.how == "continue":
-            token = ContinueDue(cell.starts, message, sent.cause)
-            world.queue.appendleft((cell, KINDS[sent.how], token, None))
-        else:
-            world.queue.append((cell, KINDS[sent.how], Caused(sent.cause, message), None))
+        waits = sent.to in keeper.recovered.troubles if cell is None else is_withheld(cell)
+        if not waits and sent.to == (worker or sent.to):
+            give_sent(keeper, cell, sent)
+            unsent.served(sent.cause)
+    unsent.is_given = True
+
+
+def give_sent(keeper: Keeper, cell: Cell | None, sent: Sent) -> None:
+    """Put what was sent to a worker into the queue, or report it as dropped."""
+    world, cause = keeper.world, Caused(sent.cause, None)
+    kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
+    if not isinstance(cell, WorkerCell) or kept is None or not kept.journals:
+        world.drop(world.root, sent.to, sent.how, "not running", cause)
+        return
+    try:
+        read, limit_s = kept.values.read, cell.step_limit_s()
+        message = guarded(world.guard, cell, limit_s, read, sent.data, sent.cause[0])
+    except BaseException as error:
+        if is_from_outside(world.guard, error):
+            raise
+        world.drop(cell, sent.to, sent.how, f"undecodable ({type(error).__name__})", cause)
+        return
+    if sent.how == "continue":
+        token = ContinueDue(cell.starts, message, sent.cause)
+        world.queue.appendleft((cell, KINDS[sent.how], token, None))
+    else:
+        world.queue.append((cell, KINDS[sent.how], Caused(sent.cause, message), None))

@@ -49,12 +49,13 @@ class Pools:
 
     Attributes:
         last: the number of the last start.
+        fresh: children that are to be stored once their start is written, by name.
     """
 
     def __init__(self, store: Store) -> None:
         found = [unpack(key, store.get(key) or b"", Pooled) for key in store.keys(CHILD)]
         self._by_pool: dict[str, dict[str, Pooled]] = {}
-        self.last = 0
+        self.last, self.fresh = 0, dict[str, Pooled]()
         for one in sorted(found, key=lambda one: one.number):
             self.add(one)
 

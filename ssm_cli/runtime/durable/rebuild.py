@@ -23,13 +23,12 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
+    Cause,
     Code,
-    Exit,
     Input,
     Note,
     Record,
     Repair,
-    Start,
     is_rename,
     number_in,
     number_of,
@@ -199,6 +198,7 @@ class Recovered:
     def _one(self, seq: int, record: Record) -> None:
         self.record = max(self.record, number_in(record))
         if isinstance(record, Note):
+            self.unsent.passed(seq, record)
             return
         life = self._lives.get(record.worker) or self._life(record.worker)
         if self._seen is not None:
@@ -210,32 +210,29 @@ class Recovered:
             for brought in life.again(seq, record):
                 self._bring(brought, number_of(seq, record))
 
-    def _bring(self, brought: Brought, number: int) -> None:
-        """An input is under way between two workers; only a recorded one will show its arrival."""
-        to = self.roster.named(brought.to)
-        life = self._life(to)
+    def _bring(self, brought: Brought, number: int, own: Life | None = None) -> None:
+        """An input is under way between two workers; only a recorded one will show its arrival.
+
+        `own` is the life that goes on with it, if it does.
+        """
+        to = brought.to if own else self.roster.named(brought.to)
+        life = own or self._life(to)
         data = None if life is None else taken_in(life, brought, number)
         if data is not None:
             self.unsent.add(Sent(brought.cause, to, brought.how, data))
 
     def _note(self, seq: int, record: Record) -> None:
-        """Note what a record means to others: what is no longer under way, who is answered."""
+        """Note what a record means to others: what is under way, who is answered."""
+        self.unsent.read(seq, record)
         if type(record) is Input:
-            if record.cause is not None:
-                self.unsent.served(record.cause)
             if record.request:
                 self.sessions.learn(seq, record)
             if record.outcome == "crashed":
-                self.unsent.ended(record.worker, seq)
                 counts = self._crashes.setdefault(record.worker, {})
                 key = digest(record.data)
                 counts[key] = counts.get(key, 0) + 1
             elif record.worker in self._crashes and record.outcome != "dropped":
                 self._crashes[record.worker].pop(digest(record.data), None)
-        elif type(record) is Exit:
-            self.unsent.ended(record.worker, seq)
-        elif type(record) is Start:
-            self.unsent.began(record)
         elif type(record) is Repair and is_rename(record):
             self.sessions.moved(record.worker, seq)
 
@@ -258,10 +255,18 @@ class Recovered:
             for seq, record in saved.tail:
                 if self._seen is not None:
                     self._seen.hear(seq, record, life)
-                for brought in life.again(seq, record):
-                    if brought.cause not in saved.arrived:
-                        self._bring(brought, number_of(seq, record))
+                self._follow(life, seq, record, saved.arrived)
         return life
+
+    def _follow(
+        self, life: Life, seq: int, record: Record, arrived: Collection[Cause] | None = None
+    ) -> None:
+        """Step what has waited. Of what an older ssm has sent it is known what has `arrived`."""
+        self.unsent.passed(seq, record)
+        for brought in life.again(seq, record):
+            own = life if brought.how == "continue" else None
+            if own or (arrived is not None and brought.cause not in arrived):
+                self._bring(brought, number_of(seq, record), own)
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
@@ -288,7 +293,7 @@ class Recovered:
             checks, again = Checks(kept.values), Again(spec, self.guard)
             life = Life(worker, kept.behaviour, kept.values, saved, checks, again=again)
             for seq, record in () if saved is None else saved.tail:
-                life.again(seq, record)
+                self._follow(life, seq, record)
             life.finish()
             if life.trouble is not None:
                 self.troubles[worker] = kept.trouble = told(life, self._store)
@@ -336,10 +341,6 @@ class Recovered:
             life.latest = None
         for tail in self.tailed.values():
             tail.changed = False
-
-    def take_sent(self) -> list[Sent]:
-        """Take up what was sent; what waits for a worker that cannot go on goes on waiting."""
-        return self.unsent.take(self.troubles)
 
 
 def straight_on(

@@ -6,6 +6,7 @@ it stands a record with the state of the new code, and the digest of that code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
@@ -15,7 +16,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.checkpoints import attempt_all
-from ssm_cli.runtime.durable.keeper import Keeper, last_record
+from ssm_cli.runtime.durable.keeper import Keeper, last_record, write_through
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import save
 from ssm_cli.runtime.durable.records import Change
@@ -23,6 +24,9 @@ from ssm_cli.runtime.durable.stored import renamed_in
 from ssm_cli.runtime.durable.values import Values
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.looking.show import codec_of
+
+OF_CODE = ("behaviour", "codec", "last", "plain", "reads", "values")
+"""What is known of a worker by its code."""
 
 
 def values_for(keeper: Keeper, kept: Kept, behaviour: Behaviour, codec: Codec) -> Values:
@@ -50,29 +54,43 @@ def record_code(
     values = values_for(keeper, kept, behaviour, codec)
     runs = cell.status is CellStatus.RUNNING
     data = values.dump(state) if runs or kept.has else b""
-    keeper.commit()
-    if keeper.error is not None:
-        raise keeper.error
-    if keeper.has_work() or keeper.is_writing():
+    error = write_through(keeper)
+    if error is None and (keeper.has_work() or keeper.is_writing()):
         raise StorageError(f"{kept.worker}: an entry is being written; reload again after it")
-    if kept.journals:
-        attempt_all(keeper)
-        if keeper.error is not None:
-            raise keeper.error
+    if error is None and kept.journals:
+        error = attempt_all(keeper)
+    if error is not None:
+        raise error
+    was = {name: getattr(kept, name) for name in OF_CODE}
     kept.behaviour, kept.codec, kept.values = behaviour, codec, values
     kept.plain = kept.journals and type(behaviour) is StateMachine
     kept.reads, kept.recorded, kept.resync = classes_of(behaviour.reads), b"", False
     if kept.has:
         kept.last = state
+    if runs and kept.journals:
+        keeper.remember(cell, cell.ensure_extra().timeout_after)
     if runs:
         cell.state = state
-    if not kept.journals:
-        if runs:
-            save(keeper, cell, kept)
-        return
+    if kept.journals:
+        tell_code(keeper, kept, data, was)
+    elif runs:
+        save(keeper, cell, kept)
+
+
+def tell_code(keeper: Keeper, kept: Kept, data: bytes, was: Mapping[str, Any]) -> None:
+    """Record the code that a worker goes on with, and its state.
+
+    Raises:
+        StorageError: that cannot be written; the worker has what it `was` again.
+    """
     kept.dirty = True
-    if data:
-        keeper.remember(cell, cell.ensure_extra().timeout_after)
-        told = values.code, last_record(keeper), "", keeper.world.outside.asker
-        keeper.add(Change(kept.worker, keeper.at_s(), data, *told), len(data))
-        keeper.commit()
+    if not data:
+        return
+    told = kept.values.code, last_record(keeper), "", keeper.world.outside.asker
+    keeper.add(Change(kept.worker, keeper.at_s(), data, *told), len(data))
+    error = write_through(keeper)
+    if error is not None:
+        for name, before in was.items():
+            setattr(kept, name, before)
+        kept.recorded = b""
+        raise error

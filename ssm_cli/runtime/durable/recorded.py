@@ -10,7 +10,7 @@ from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import Keeper, not_written
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import Life, told
 from ssm_cli.runtime.durable.stored import Tail, fill, head_of, saved_of
@@ -50,7 +50,7 @@ def tail_of(keeper: Keeper, worker: str) -> Tail:
     store = keeper.store
     tail = Tail(worker, saved_of(store, worker))
     fill(store, head_of(store), [tail])
-    for seq, record in keeper.unwritten():
+    for seq, record in not_written(keeper):
         if getattr(record, "worker", "") == worker:
             tail.add(seq, record)
     return tail

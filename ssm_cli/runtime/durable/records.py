@@ -25,6 +25,8 @@ How = Literal["call", "cast", "info", "continue", "timer", "timeout", "run"]
 Outcome = Literal["replied", "silent", "crashed", "stopped", "dropped"]
 Source = Literal["init", "saved", "last_good", "fallback"]
 Cause = tuple[int, int]
+Sending = tuple[int, str, How, bytes]
+"""The number of the effect that sends; to which worker, how, and the input as recorded there."""
 MOST_INSTANT_S = 3e10  # of a clock, either way: two of them together are a date of the calendar
 Instant = Annotated[float, msgspec.Meta(ge=-MOST_INSTANT_S, le=MOST_INSTANT_S)]
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -70,6 +72,8 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in", gc=False):
         kept: after a crash, whether the state goes on (`on_crash`).
         effects_hash: of what it asked for besides; empty where that is nothing.
         number: in the history of the node; 0 where that keeps none.
+        sent: what it has sent to journalled workers; None where it asked for nothing, or an older
+            ssm has written it: what it sends is then what its step asks for.
     """
 
     worker: str
@@ -87,6 +91,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in", gc=False):
     kept: bool = True
     effects_hash: bytes = NOT_TAKEN
     number: int = 0
+    sent: tuple[Sending, ...] | None = None
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -187,7 +192,8 @@ class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
 class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
     """A supervisor has decided: `restarting`, `gave_up`, `delayed`, `auto_shutdown`.
 
-    Or somebody has renamed something, which has a `number` in the history of the node.
+    Or somebody has renamed something, which has a `number` in the history of the node. Or what
+    `cause` has sent to `child` was `dropped`, and does not come again.
     """
 
     supervisor: str
@@ -196,6 +202,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
     child: str
     children: tuple[str, ...] = ()
     number: int = 0
+    cause: Cause | None = None
 
 
 class TimeoutSet(msgspec.Struct, frozen=True, array_like=True):

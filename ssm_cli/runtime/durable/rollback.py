@@ -11,6 +11,7 @@ its siblings, and the limit is there to end a loop of that. Its caller hears so.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, StorageError
@@ -134,6 +135,8 @@ def restore(world: World, cell: WorkerCell, was: Before) -> None:
         kept.has, kept.last = True, state
         return
     cell.state = state
+    with suppress(StorageError):  # without a hash it is not known as recorded
+        kept.recorded = kept.hash(state)  # it may crash before there is a record of it
     commit.stop_timeout(world, cell)
     if timeout is not None:
         commit.start_timeout(world, cell, timeout)
@@ -146,7 +149,8 @@ def bring_back(keeper: Keeper) -> None:
         record = keeper.again.pop(0)
         cell = world.names.get(record.worker)
         if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
-            world.drop(world.root, record.worker, record.how, "not running")
+            sent = None if record.cause is None else Caused(record.cause, None)
+            world.drop(world.root, record.worker, record.how, "not running", sent)
             continue
         message = cell.ensure_extra().kept.values.read(record.data)
         if record.how == "timer":

@@ -70,4 +70,4 @@ def no_process(
         ended = callee_error(cell, cell.last_reason) if gone else not_running(cell)
         pending.fail(unstepped(ended))
     elif not isinstance(message, VOID):
-        world.drop(cell, name, kind.name.lower(), "not running")
+        world.drop(cell, name, kind.name.lower(), "not running", message)

@@ -171,7 +171,8 @@ def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: An
         sent = None if history is None else SentInput(history, history.current)
         world.queue.append((target, kind, message, sent))
     else:
-        world.drop(cell, cut(writable(str.__str__(to or ""))), kind.name.lower(), "no such worker")
+        name = cut(writable(str.__str__(to or "")))
+        world.drop(cell, name, kind.name.lower(), "no such worker", message)
 
 
 def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -> None:

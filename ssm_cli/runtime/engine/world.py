@@ -17,7 +17,7 @@ from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
-from ssm_cli.runtime.engine.entries import Entry, TryAgain
+from ssm_cli.runtime.engine.entries import Caused, Entry, TryAgain
 from ssm_cli.runtime.engine.groups import Groups
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.monitors import Monitors
@@ -237,13 +237,24 @@ class World:
         if wake is not None and not self.pumping:
             wake()
 
-    def drop(self, about: Cell, to: str, how: str, why: str) -> None:
-        """Count and report a message that reaches nobody; `about` is its sender or receiver."""
-        detail = {"to": to, "how": how, "why": why}
+    def drop(self, about: Cell, to: str, how: str, why: str, came: Any = None) -> None:
+        """Count and report a message that reaches nobody; `about` is its sender or receiver.
+
+        Where it `came` between durable workers that is written first: it does not come again.
+        """
+        detail, keeper = {"to": to, "how": how, "why": why}, self.outside.keeper
         if self.outside.dropping is not None:
             self.outside.dropping(detail)
         if self.history is not None:
             self.history.told(about, "dropped", detail)
+        if type(came) is Caused and keeper is not None:
+            keeper.dropped(to, came.cause)
+            keeper.hold(None, self.tell_dropped, about, detail)
+        else:
+            self.tell_dropped(about, detail)
+
+    def tell_dropped(self, about: Cell, detail: dict[str, Any]) -> None:
+        """Count and report it."""
         self.dropped += 1
         self.report("dropped", about, detail)
 

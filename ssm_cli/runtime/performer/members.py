@@ -72,10 +72,18 @@ def pooled_of(
 
 
 def enrol(world: World, entry: Pooled) -> None:
-    """A child of a durable pool runs: keep it, with the next commit."""
+    """A child of a durable pool runs: keep it, once its start is written."""
+    pools = world.outside.keeper.recovered.roster.pools
+    pools.add(entry)
+    pools.fresh[entry.name] = entry
+
+
+def keep_fresh(world: World) -> None:
+    """Keep, with the next commit, children for which no request is answered."""
     keeper = world.outside.keeper
-    keeper.recovered.roster.pools.add(entry)
-    keeper.change(CHILD + entry.name, pack(entry))
+    for entry in () if keeper is None else [*keeper.recovered.roster.pools.fresh.values()]:
+        keeper.change(CHILD + entry.name, pack(entry))
+        keeper.recovered.roster.pools.fresh.pop(entry.name, None)
 
 
 def dismiss(world: World, sup: SupervisorCell, cell: Cell) -> None:
@@ -84,6 +92,7 @@ def dismiss(world: World, sup: SupervisorCell, cell: Cell) -> None:
     if keeper is None or sup.spec.strategy is not SIMPLE:
         return
     if keeper.recovered.roster.pools.remove(sup.spec.id, cell.spec.id) is not None:
+        keeper.recovered.roster.pools.fresh.pop(cell.spec.id, None)
         keeper.change(CHILD + cell.spec.id, None)
 
 
@@ -100,7 +109,8 @@ def answer_kept(world: World, asked: Asked, value: object) -> None:
     A child whose start cannot be written is ended again.
     """
     keeper, pending = world.outside.keeper, asked.pending
-    if asked.verb not in CHANGING or keeper is None or not waits(keeper.changes):
+    fresh = None if keeper is None else keeper.recovered.roster.pools.fresh.pop(str(value), None)
+    if asked.verb not in CHANGING or keeper is None or not (fresh or waits(keeper.changes)):
         pending.resolve(value)
         return
     started = asked.verb == "start_child" and isinstance(value, str)
@@ -109,14 +119,21 @@ def answer_kept(world: World, asked: Asked, value: object) -> None:
     if child is not None:
         process = ProcessRef(child.spec.id, child.starts)
         undo = Asked(asked.cell, asked.starts, "terminate_child", (process,), Pending())
-    held = Pending(notify=partial(pass_on, world, pending, undo))
-    keeper.hold(held, tell_kept, world, held, value)
+    held = Pending(notify=partial(pass_on, world, pending, undo, value))
+    if fresh is None:
+        keeper.hold(held, tell_kept, world, held, value)
+    else:
+        keeper.hold(held, keep_child, world, held, fresh)
 
 
-def pass_on(world: World, pending: Pending, undo: Asked | None, held: Pending) -> None:
+def pass_on(
+    world: World, pending: Pending, undo: Asked | None, value: object, held: Pending
+) -> None:
     """Tell what a request came to whose change was to be written."""
-    if held.error is None:
-        pending.resolve(held.value)
+    if held.error is None or (undo is None and not waits(world.outside.keeper.changes)):
+        pending.resolve(
+            value
+        )  # who is in the pool is written; that its state is left over may not be
         return
     if undo is not None:
         world.post(undo)
@@ -130,6 +147,20 @@ def is_unwritten(held: Pending) -> bool:
     return isinstance(error, StorageError | CallError) and (
         isinstance(error, StorageError) or error.reason == "storage"
     )
+
+
+def keep_child(world: World, held: Pending, entry: Pooled) -> None:
+    """The start of a child is written: keep it in its pool, and then answer."""
+    keeper = world.outside.keeper
+
+    def done(error: StorageError | None) -> None:
+        if error is None:
+            held.resolve(entry.name)
+        else:
+            keeper.failed(error)
+            held.fail(error)
+
+    keeper.store.put({CHILD + entry.name: pack(entry)}, done)
 
 
 def tell_kept(world: World, held: Pending, value: object) -> None:

@@ -24,7 +24,7 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, begin_anew, expect_limits
-from ssm_cli.runtime.performer.members import enrol, pooled_of
+from ssm_cli.runtime.performer.members import enrol, keep_fresh, pooled_of
 from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import (
@@ -144,6 +144,7 @@ def enrol_all(world: World, sup: SupervisorCell) -> None:
         else:
             assert entry is not None, "the pool is durable, and there is a keeper"
             enrol(world, entry)
+            keep_fresh(world)
 
 
 def own_args(spec: Any) -> dict[str, Any]:

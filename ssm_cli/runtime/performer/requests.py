@@ -29,7 +29,7 @@ from ssm_cli.runtime.performer.applying import apply_tree, plan_request, refusal
 from ssm_cli.runtime.performer.arriving import go_on_starting
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import cancel_coming, terminate_cell
-from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
+from ssm_cli.runtime.performer.members import answer_kept, enrol, keep_fresh, most_of, pooled_of
 from ssm_cli.runtime.performer.starting import COMING, WITHHELD, Started, start_cell
 from ssm_cli.runtime.performer.supervise import restart_now, settle_down, undo_start
 from ssm_cli.runtime.performer.taking import looked, with_places
@@ -260,6 +260,7 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | Later | 
 def mend_request(world: World) -> None:
     """End a request that was interrupted, unless it waits; its caller is told."""
     undo_launch(world)
+    keep_fresh(world)
     asked, outside = world.performing, world.outside
     if isinstance(asked, Asked):
         put_off = () if asked.cell.extra is None else asked.cell.extra.backlog

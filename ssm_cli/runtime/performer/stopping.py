@@ -7,6 +7,7 @@ from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.backlog import VOID, refuse_below
 from ssm_cli.runtime.engine.bonds import empty_groups
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.pending import SentInput
 from ssm_cli.runtime.engine.publishing import Publishing
@@ -21,6 +22,8 @@ from ssm_cli.runtime.reports import ending
 STOPPED = "the tree has stopped"
 MOST_INTERRUPTIONS = 1000  # of one stop
 STANDING = (CellStatus.RUNNING, CellStatus.ENDING)
+
+KEPT = (*VOID, Caused)  # not lost with the tree: void with their lives, or there at the next start
 
 
 def stop_tree(world: World, reason: ExitReason) -> None:
@@ -77,7 +80,7 @@ def drop_waiting(world: World) -> None:
     for cell, kind, message, waiter in tuple(world.queue):
         if type(message) is Publishing:
             world.drop(world.root, message.group, "publish", STOPPED)
-        elif (waiter is None or type(waiter) is SentInput) and not isinstance(message, VOID):
+        elif (waiter is None or type(waiter) is SentInput) and not isinstance(message, KEPT):
             world.drop(cell, cell.spec.id, kind.name.lower(), STOPPED)
 
 

@@ -325,3 +325,31 @@ def test_a_kill_in_the_middle_of_an_apply_loses_the_state_of_none(
     monkeypatch.undo()
     file.write_text(old if tree == "old" else new)
     assert asked_after(desk, stores) == [(b"48", b"5")] * len(stores)
+
+
+@pytest.mark.parametrize("of", ["put", "append"])
+def test_a_store_with_room_again_takes_the_new_code_and_one_that_is_full_leaves_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    tree = TREE.replace("intensity: 100", "intensity: 100\non_storage_error: refuse")
+    desk, store = desk_of(tmp_path, tree)
+    desk.serve()
+    store.failing = StorageError("the disk is full")
+    assert desk.call("Put BUY 1") == "CalleeStopped"
+    store.failing = None
+    desk.change('"Bought"', '"Got"')
+
+    def full(*args: object) -> None:
+        args[-1](StorageError("the disk is full again"))  # type: ignore[operator]  # as it came
+
+    monkeypatch.setattr(store, of, full)
+    with pytest.raises(StorageError, match="full again"):
+        desk.node.reload(sure="yes")
+    monkeypatch.undo()
+    assert desk.node.reload(sure="yes")["done"]
+    after = killed(store)
+    assert desk.call("Put BUY 1") == b"Got"
+    desk.node.stop()
+    desk.node = started(desk, after)
+    with running(desk):
+        assert desk.call("Put BUY 1") == b"Got"

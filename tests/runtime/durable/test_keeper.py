@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from ssm_cli import (
 from ssm_cli.errors import StartFailed
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.keeper import MOST_BYTES, MOST_RECORDS
+from ssm_cli.runtime.durable.ports import Done
 from tests.runtime.durable.parts import (
     Add,
     Bad,
@@ -309,6 +312,19 @@ def test_a_crash_that_could_not_be_written_has_not_happened_to_the_state(on_cras
     world.node.call("a", Add(4))
     world.crash()
     assert world.seen() == [1, 4]
+
+
+def test_a_crash_alone_that_could_not_be_written_has_not_happened_either() -> None:
+    world = World(tree(worker("a", on_crash="init"), on_storage_error="refuse"))
+    world.node.call("a", Add(1))
+    failing(world.store)
+    for _ in range(2):
+        with pytest.raises(CalleeStopped, match="its state is as before"):
+            world.node.call("a", Boom())
+        assert world.seen() == [1]
+    failing(world.store, None)
+    world.crash()
+    assert world.seen() == [1]
 
 
 @pytest.mark.parametrize("unsure", [False, True])
@@ -657,3 +673,65 @@ def test_a_slice_that_cannot_be_saved_leaves_the_head_as_it_was(
     before = {name: world.peek(name) for name in "abcd"}
     world.crash()
     assert {name: world.peek(name) for name in "abcd"} == before
+
+
+# -- the error told is that of this entry ----------------------------------------------------------
+
+
+class Tight(MemoryStore):
+    """Has room for entries, and for cells only if told so."""
+
+    no_cells = False
+
+    def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
+        if self.no_cells:
+            done(StorageError("no room for cells"))
+        else:
+            super().put(changes, done)
+
+
+def full_once() -> World:
+    """A world whose storage was full, and has room for entries again, and not for states."""
+    world = World(tree(worker("a"), on_storage_error="refuse"), Tight())
+    world.node.call("a", Add(1))
+    failing(world.store)
+    with pytest.raises(CalleeStopped):
+        world.node.call("a", Add(2))
+    failing(world.store, None)
+    world.store.no_cells = True
+    return world
+
+
+def test_a_state_that_is_put_is_told_of_by_its_own_entry() -> None:
+    world = full_once()
+    world.node.replace_state("a", [500])
+    world.crash()
+    assert world.seen() == [500]
+
+
+def test_a_state_that_cannot_be_put_is_refused_and_not_there_after_a_kill() -> None:
+    world = World(tree(worker("a"), on_storage_error="refuse"))
+    failing(world.store)
+    with pytest.raises(StorageError, match="no room"):
+        world.node.replace_state("a", [500])
+    assert world.seen() == []
+    failing(world.store, None)
+    world.crash()
+    assert world.seen() == []
+
+
+@pytest.mark.parametrize("on_crash", ["init", "last_good"])
+@pytest.mark.parametrize("verb", ["kill", "stop"])
+def test_an_end_that_cannot_be_written_is_told(verb: str, on_crash: str) -> None:
+    world = World(tree(worker("a", on_crash=on_crash), on_storage_error="refuse"))
+    world.node.call("a", Add(1))
+    failing(world.store)
+    node = world.node
+    act = node.kill if verb == "kill" else partial(node.stop_process, reason="boom")
+    for _ in range(2):
+        with pytest.raises(StorageError, match="a: its end could not be written"):
+            act("a")
+        assert world.seen() == [1]
+    failing(world.store, None)
+    act("a")
+    assert world.seen() == ([] if on_crash == "init" else [1])

@@ -219,6 +219,34 @@ def test_who_ends_a_child_that_cannot_be_written_hears_what_was_done(persist: st
     assert labels(started(store, spec)) == ["b"]
 
 
+@pytest.mark.parametrize("of", ["put", "append"])
+def test_what_is_told_of_a_child_is_there_after_a_kill_whichever_write_fails(
+    monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    store, spec = MemoryStore(), tree(pool(persist="journal"))
+    spec = msgspec.structs.replace(spec, on_storage_error=OnStorageError.REFUSE)
+    node = started(store, spec)
+    node.start_child("pool", "a")
+
+    def full(*args: Any) -> None:
+        args[-1](StorageError("the disk is full"))
+
+    monkeypatch.setattr(store, of, full)
+    with pytest.raises(CalleeStopped, match="the child was started could not be written"):
+        node.start_child("pool", "b")
+    node.run()
+    assert labels(node) == ["a"]
+    left = []
+    try:
+        node.terminate_child("pool", "pool:a")
+    except CalleeStopped:
+        left = ["a"]
+    node.run()
+    monkeypatch.undo()
+    assert left == (["a"] if of == "put" else [])
+    assert labels(started(store, spec)) == left
+
+
 def test_who_asks_hears_of_a_child_once_it_is_written() -> None:
     store = MemoryStore()
     node = started(store)

@@ -6,8 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from ssm_cli import Supervisor
-from tests.runtime.durable.parts import Boom, End, Send, World, tree, worker
+from ssm_cli import StateMachine, Supervisor
+from ssm_cli.spec.model import SupervisorSpec
+from tests.runtime.durable.parts import (
+    Boom,
+    End,
+    Message,
+    Seen,
+    Send,
+    World,
+    init,
+    step,
+    tree,
+    worker,
+)
 
 Act = Callable[[World], object]
 
@@ -26,6 +38,7 @@ def becomes(*children: object) -> Act:
 
 POOL = Supervisor("carts", "simple_one_for_one", [worker("cart", on_crash="init")])
 A, B = worker("a", restart="transient"), worker("b")
+NEWER = StateMachine(step=step, init=init, inputs=Message, outputs=Seen, version="2")
 PLAIN = worker("a", persist="none", on_crash="init")
 TERMINATED, RESTARTED = asks("terminate_child", "root", "a"), asks("restart_child", "root", "a")
 BEGUN = asks("start_child", "carts", "ann")
@@ -96,3 +109,64 @@ def test_what_waits_behind_a_crash_comes_once_after_two_kills() -> None:
     w.crash(w.node.spec)
     w.node.run()
     assert w.peek() == [1, 2]
+
+
+def under_way() -> World:
+    """What `b` has sent to `a` is under way, and its process is lost."""
+    w = World(tree(A, B))
+    w.node.suspend("a")
+    sends()(w)
+    return w
+
+
+def test_what_a_worker_has_sent_comes_once_though_that_is_gone() -> None:
+    w = under_way()
+    for spec in (tree(A), tree(A, B)):
+        w.crash(spec)
+        w.node.run()
+        assert w.peek() == [1]
+    w.restart()
+    assert w.peek() == [1]
+
+
+@pytest.mark.parametrize("left", [tree(B), tree(worker("c"))], ids=["its sender", "neither"])
+def test_what_was_sent_to_one_that_is_gone_is_told_and_does_not_come(left: SupervisorSpec) -> None:
+    w = under_way()
+    w.crash(left)
+    w.node.run()
+    assert w.events("dropped") == ["dropped root"]
+    w.crash(tree(A, B))
+    w.node.run()
+    assert (w.peek(), w.events("dropped")) == ([], [])
+
+
+def test_what_has_been_served_does_not_come_from_a_sender_that_was_gone_for_long() -> None:
+    w = World(tree(A, B))
+    sends()(w)
+    w.node.run()
+    w.crash(tree(A))
+    for _ in range(2):
+        w.restart(tree(A))
+    becomes(A, B)(w)
+    w.crash(tree(A, B))
+    w.node.run()
+    assert w.peek() == [1]
+
+
+def test_what_waits_for_a_worker_that_is_down_comes_when_it_starts() -> None:
+    w = under_way()
+    w.crash(tree(worker("a", NEWER), B))
+    w.node.run()
+    assert w.events("down") == ["down a"]
+    w.node.apply(tree(A, B))
+    w.node.run()
+    assert w.peek() == [1]
+
+
+def test_what_waits_at_an_orderly_stop_is_not_told_as_dropped() -> None:
+    w = under_way()
+    w.node.stop()
+    assert w.events("dropped") == []
+    w.crash()
+    w.node.run()
+    assert w.peek() == [1]
