@@ -22,8 +22,8 @@ from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.history.shapes import Renames, differences, renamed
 from ssm_cli.runtime.engine.crashes import OURS, stack_of
 from ssm_cli.runtime.engine.recalled import Places, places_of
-from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.spec.sources import line_at
 
 MOST_RUNS = 20_000
 MOST_STEPS = 500_000

@@ -21,8 +21,8 @@ from ssm_cli.behaviour.sizes import AsText, form_of, size_of, too_large
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.events import Room
 from ssm_cli.runtime.engine.recalled import Places
-from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.runtime.views import CrashReport, SysEvent
+from ssm_cli.spec.sources import line_at
 
 KEPT_CRASHES = 100
 MOST_VALUE_BYTES = 32 * 1024  # of an input or a state that a note keeps as it is

@@ -21,8 +21,8 @@ from ssm_cli.history.saved.keeping import bytes_of_past, past_in
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.crashes import stack_of
-from ssm_cli.runtime.engine.sources import line_at
 from ssm_cli.spec.importing import module_name
+from ssm_cli.spec.sources import line_at
 from tests.history.reload.desk import BOOK, FEES, LINES, TREE, Desk, counted, of
 
 TEN = len(LINES)
