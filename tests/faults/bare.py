@@ -19,6 +19,7 @@ from ssm_cli.runtime.engine import (
     contained,
     crashes,
     digest,
+    failures,
     guard,
     naming,
     publishing,
@@ -133,6 +134,8 @@ def gone(stage: Stage) -> None:
     asked(stage, supervise.on_try_again, world, TryAgain(a, 99))
     asked(stage, supervise.on_restart, world, Restart(a, 99, 1))
     asked(stage, supervise.on_start_again, world, StartAgain(a, 99))
+    with patched(world, "forked", True):
+        asked(stage, failures.why_down, world)
     asked(stage, crashes.kept_events, a, lambda value: value)
     asked(stage, crashes.stack_of, ("a line",))
     asked(stage, world.crashes.all_kept)

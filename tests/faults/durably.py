@@ -392,6 +392,9 @@ def plainly(stage: Stage) -> None:
     sent = [snapshots.Sent((n, 0), "a", how, b"") for n, how in hows]
     known = unsent.Unsent(sent)
     asked(stage, known.passed, 12, records.Start("a", 0.0, 1, "init", None, "1", released=9))
+    served = records.Input("a", 0.0, "cast", b"x", "silent", b"", b"", "1", cause=(2, 0))
+    for passed in (served, records.Note("b", 0.0, "dropped", "x", cause=(2, 0))):
+        asked(stage, known.passed, 13, passed)
     asked(stage, unsent.Unsent(sent).passed, 9, records.Exit("a", 0.0, "normal", kept=True))
     compared(stage)
     what_is_stored(stage)

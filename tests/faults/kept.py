@@ -76,6 +76,9 @@ def weighed(stage: Stage) -> None:
         history.instants.note_at(history.last() + number, stage.clock.now_s())
     stage.act("note", note_many, history)
     stage.act("know", history.instants.take_over, history.instants)
+    known = instants.Instants(stage.clock, 9)
+    for _ in range(2):
+        stage.act("know", known.take_earlier, history.instants, history.last())
     stage.act("behind", record_behind, history, node._world.root, "undecodable")
     stage.stop()
 

@@ -378,6 +378,12 @@ def pools_kept(stage: Stage) -> Any:
     return pool_of(Worker("w", machine(), persist="journal"))
 
 
+def pools_saved(stage: Stage) -> Any:
+    """A pool whose children are saved now and then."""
+    del stage
+    return pool_of(Worker("w", machine(), persist="snapshot"))
+
+
 def refused_children(stage: Stage) -> None:
     """Children of a durable pool that are started while nothing can be written; hints of names."""
     store, node = stage.store, stage.node
@@ -398,13 +404,27 @@ def refused_children(stage: Stage) -> None:
     stage.do("run")
     store.failing, store.late = None, False
     stage.do("run")
-    for template in (
-        Worker("w", machine(init=divide), persist="journal"),
-        Worker("w", machine(init=lambda *_: Ignore()), persist="journal"),
-    ):
-        stage.renew(pool_of(template))
+
+
+def unsaved_children(stage: Stage) -> None:
+    """Children of a durable pool that are in it alone, and of which no state is kept."""
+    store = stage.store
+    stage.start()
+    with patched(store, "put", cannot_put):
+        stage.do("start_child", "pool", "one")
+    stage.do("run")
+    stage.renew()
+    stage.start()
+    stage.do("start_child", "pool", "two")
+    for init in (divide, lambda *_: Ignore()):
+        stage.renew(pool_of(Worker("w", machine(init=init), persist="snapshot")))
         stage.start()
         stage.stop()
+
+
+def cannot_put(_changes: Any, done: Any) -> None:
+    """Find that no cell can be written."""
+    done(StorageError("full"))
 
 
 def in_a_loop(stage: Stage) -> None:
@@ -471,6 +491,8 @@ SCENARIOS = [
     Scenario("other_starts", giving, other_starts, frozenset("gac"), may_end=True, **DURABLE),
     Scenario("refused_children", pools_kept, refused_children,
              frozenset({"pool:one", "pool:two", "pool:three"}), may_end=True, **DURABLE),
+    Scenario("unsaved_children", pools_saved, unsaved_children,
+             frozenset({"pool:one", "pool:two"}), may_end=True, **DURABLE),
     Scenario("in_a_loop", tree, in_a_loop, frozenset("abgc"), **DURABLE, **OUTSIDE),
     Scenario("served_by_a_loop", flat("one_for_one"), served_by_a_loop,
              options={"history": 64, "guard": True},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -110,7 +111,11 @@ def journal_parts(stage: Stage) -> None:
         asked(stage, recoded.record_code, keeper, a, kept, a, a.state)
     with patched(recoded, "attempt_all", fails):
         asked(stage, recoded.record_code, keeper, a, kept, a, a.state)
-    keeper.error = None
+    was = {name: getattr(kept, name) for name in recoded.OF_CODE}
+    with patched(recoded, "write_through", fails):
+        asked(stage, recoded.tell_code, keeper, kept, kept.values.dump(a.state), was)
+    asked(stage, recoded.tell_code, keeper, kept, b"", was)
+    states_fail(stage, keeper, kept, world.names["b"].extra.kept)
     with patched(type(kept), "is_of", lambda *_: False):
         asked(stage, renewing.resume_kept, keeper, world.names["b"])
     asked(stage, renewing.let_trouble_go, keeper, "nobody")
@@ -165,9 +170,23 @@ def odd_timer(_name: str, _args: Any) -> Any:
     return Ok((0, ""), effects=[StartTimer("t", 2**70, "x")])
 
 
-def fails(keeper: Any) -> None:
+def fails(*_: Any) -> StorageError:
     """Find that nothing can be written."""
-    keeper.error = StorageError("full")
+    return StorageError("full")
+
+
+def states_fail(stage: Stage, keeper: Any, *kept: Any) -> None:
+    """Of states that are saved in one go, the second cannot be."""
+    answers = iter([OLD.saved(0.0, 1, (True, b"x"), (), None)])
+
+    def one_alone(*_: Any) -> Any:
+        for answer in answers:
+            return answer
+        raise StorageError("as asked")
+
+    with patched(checkpoints, "snapshot", one_alone):
+        under = checkpoints.Pass(keeper, [*kept])
+        asked(stage, checkpoints.write_slice, keeper, under, math.inf)
 
 
 def ends(stage: Stage, keeper: Any, a: Any) -> None:
