@@ -140,7 +140,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
-    sent = None if not outcome.effects else tuple(sent_by(keeper.world, cell, outcome))
+    sent = None if not outcome.effects else tuple(sendings_of(keeper.world, cell, outcome))
     for message, what in to_be_written(outcome):
         kept.values.written(message, what)
     replied = now.how == "call" and answers(outcome)
@@ -185,7 +185,7 @@ def to_be_written(outcome: Outcome) -> Iterator[tuple[object, str]]:
             yield effect.args, f"the arguments of Run {plain(effect.key, repr)}"
 
 
-def sent_by(world: World, cell: WorkerCell, outcome: Outcome) -> Iterator[Sending]:
+def sendings_of(world: World, cell: WorkerCell, outcome: Outcome) -> Iterator[Sending]:
     """What an outcome sends to journalled workers, as it is recorded; raises `StorageError`."""
     for index, effect in enumerate(outcome.effects):
         if isinstance(effect, Cast | Info):
