@@ -126,7 +126,7 @@ def test_a_line_that_can_still_become_a_command_is_not_called_wrong(text: str) -
         ("kv2 Store x ", ["value: int"]),
         ("kv2 Store value=1 ", ["key: str"]),
         ("kv2 Store x 1 ", []),
-        ("at ", ["RECORD|TIME|crash"]),
+        ("at ", ["RECORD|TIME|crash|FORK"]),
         ("diff 1 ", ["[B]"]),
     ],
 )

@@ -224,7 +224,10 @@ def test_a_program_that_fails_fails_the_command_and_the_script(tree: Path) -> No
     with program(tree.parent, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, out) == (74, b"")
-    assert err.decode() == "`false` ended with exit code 1\n"
+    ends = "the script ends here, and goes on with --keep-going"
+    assert err.decode().splitlines() == [
+        "`false` ended with exit code 1", f"-c:1: `call` has failed (74); {ends}",
+    ]  # fmt: skip
 
 
 # -- programs and files at the edge ----------------------------------------------------------------

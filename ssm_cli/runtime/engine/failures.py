@@ -85,8 +85,9 @@ def without_frames(reason: Crash) -> Crash:
 
 def tree_down(world: World, name: str) -> CalleeStopped:
     """Return the error for a call of a tree that does not run."""
-    kind = GaveUp if world.gave_up else CalleeStopped
-    return unstepped(kind(why_down(world), worker=name, reason="noproc"))
+    if world.gave_up:
+        return unstepped(GaveUp(why_down(world), worker=name, reason="noproc"))
+    return unstepped(CalleeStopped(why_down(world), worker=name, reason="noproc"))
 
 
 def why_down(world: World) -> str:
