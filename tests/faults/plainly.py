@@ -144,17 +144,21 @@ def entries(stage: Stage) -> None:
             replayed(stage, other, saved, repairs=notes)
 
 
+class Pressed(KeyboardInterrupt):
+    """Ctrl-C in a step, which is told from the one that is thrown in."""
+
+
 def otherwise_own(message: str, state: Any) -> Any:
     if message == "own":
         raise Own("in a step")
     if message == "leave":
-        raise KeyboardInterrupt
+        raise Pressed
     return (0, "x"), "y"
 
 
 def left(do: Callable[..., Any], *args: Any) -> Any:
-    """What it answers, unless somebody presses Ctrl-C meanwhile."""
-    with suppress(KeyboardInterrupt):
+    """What it answers, unless somebody presses Ctrl-C in its step."""
+    with suppress(Pressed):
         return tried(do, *args)
 
 
