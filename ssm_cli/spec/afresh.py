@@ -42,7 +42,6 @@ def note(homes: Iterable[str]) -> None:
 
     Once for each module: what is in use was run from the file of then.
     """
-    _look_at_all()
     for name in {*homes, *filter(is_of_users, [*sys.modules])}:
         module = sys.modules.get(name)
         if module is not None and id(module) not in _stamps and loader_of(module) is None:
@@ -101,7 +100,8 @@ def connected(homes: Iterable[str]) -> list[str]:
 def loads_of(module: ModuleType) -> dict[str, ModuleType]:
     """Return what a module has imported, by name: the loads that were in use then.
 
-    So it is noted before others are put in use. What it imports later adds to that.
+    So it is noted before others are put in use. What it imports later adds to that. To read what a
+    module imports takes its time: those alone are looked at that code of workers uses.
     """
     known = _loads.get(id(module))
     if known is None or known[0] is not module:
@@ -130,11 +130,6 @@ def all_loads(homes: Modules) -> dict[str, ModuleType]:
                 found[name] = module
             todo += loads_of(module).items()
     return found
-
-
-def _look_at_all() -> None:
-    for name in filter(is_of_users, [*sys.modules]):
-        loads_of(sys.modules[name])
 
 
 def is_of_users(name: str) -> bool:
@@ -283,8 +278,7 @@ class _Anew:
 
 
 def put_in_use(modules: Modules) -> None:
-    """Have modules found by their names from now on."""
-    _look_at_all()
+    """Have modules found by their names from now on; `loads_of` what holds others comes before."""
     _exchange(modules, modules)
 
 

@@ -15,7 +15,15 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_raised_by_code
-from ssm_cli.spec.afresh import Modules, all_loads, file_of, is_of_users, load_afresh, stale_among
+from ssm_cli.spec.afresh import (
+    Modules,
+    all_loads,
+    file_of,
+    is_of_users,
+    load_afresh,
+    put_in_use,
+    stale_among,
+)
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.spec.modules import raised
 
@@ -33,6 +41,7 @@ class Home:
 
     def __init__(self, start: Any) -> None:
         self.start, self.own = start, {name: sys.modules[name] for name in homes_of(start)}
+        all_loads(self.own)  # noted, as long as these are in use
 
     def behind(self) -> dict[str, ModuleType]:
         """Return what it is of, or uses, that is not in use: others have taken their place."""
@@ -60,6 +69,12 @@ class Homes:
         """Return those of several; they are known from then on, as long as these are in use."""
         each = {id(start): start for start in starts}
         return {name for start in each.values() for name in self.of(start)}
+
+    def put(self, modules: Modules) -> None:
+        """Have modules found by their names; what all code has imported by now is noted before."""
+        for home in self._known.values():
+            all_loads(home.own)
+        put_in_use(modules)
 
     def behind_in(self, cell: WorkerCell) -> Modules:
         """Return the modules of a worker's code that others have taken the place of."""

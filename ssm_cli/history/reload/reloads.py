@@ -28,7 +28,7 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
-from ssm_cli.spec.afresh import connected, file_of, note, put_in_use
+from ssm_cli.spec.afresh import connected, file_of, note
 
 MOST_UNDONE = 16  # reloads that can be rolled back
 MOST_SHADOWS = 16
@@ -119,7 +119,7 @@ class Reloads:
         exchange(self._node, made.new, zip(made.workers, undo.workers, strict=True))
         for sup, start in made.pools:
             self._node.recode_pool(sup.spec.id, start)
-        put_in_use(made.new)
+        self._homes.put(made.new)
         self._homes.of_all([one.start for one in made.workers])  # while its modules are in use
         self._undone.append(undo)
         self._former.append(made.classes)
@@ -178,7 +178,7 @@ class Reloads:
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:
-                put_in_use(undone.old)
+                self._homes.put(undone.old)
                 self._undone.remove(undone)
         return {**told, "stale": is_stale, "done": done, "agreed": bool(plan),
                 "number": self._node.record}  # fmt: skip
