@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,18 @@ def reload(folder: Folder, node: Node, code: str) -> None:
 
 
 def ran(text: str) -> None:
-    """Run the one test in a file."""
+    """Run the one test in a file; what it imports by a plain name stays nobody else's."""
     names: dict[str, Any] = {}
-    exec(compile(text, "test_it.py", "exec"), names)  # noqa: S102 - it was just written
-    (test,) = (value for name, value in names.items() if name.startswith("test_"))
-    test()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "path", [*sys.path])
+        known = {*sys.modules}
+        try:
+            exec(compile(text, "test_it.py", "exec"), names)  # noqa: S102 - it was just written
+            (test,) = (value for name, value in names.items() if name.startswith("test_"))
+            test()
+        finally:
+            for name in sys.modules.keys() - known:
+                del sys.modules[name]
 
 
 @pytest.mark.parametrize("reloads", [1, 2])
