@@ -141,6 +141,19 @@ def advance(
     return of_callback(kind, result)
 
 
+class Odd(msgspec.Struct, eq=False):
+    """What came of a plain step that is no state with an output: an error, more, or less.
+
+    Attributes:
+        given: the input as a value; `NOTHING` where it could not be decoded.
+        answer: what the step has answered; None where that has raised an `error`.
+    """
+
+    given: Any
+    answer: Any
+    error: BaseException | None = None
+
+
 def of_step(result: Any) -> Outcome:
     """What the answer of a pure step means.
 

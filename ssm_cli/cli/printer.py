@@ -11,6 +11,7 @@ from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import REDIRECTED, Result, made_result
 from ssm_cli.commands.text import visible
+from ssm_cli.commands.verbs import VERBS
 from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
@@ -18,15 +19,6 @@ from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
 SAYS_NO = (ExitCode.NOT_RUNNING, ExitCode.CRASHED)
-FOUND = {
-    "apply": "something stays down", "chaos": "the tree went down",
-    "check-policy": "the tree goes down", "fuzz": "a crash was found",
-    "promote": "something differs; `--yes` does it all the same",
-    "reload": "something differs; `--yes` does it all the same", "replay": "something differs",
-    "rollback": "something differs; `--yes` does it all the same",
-    "tree": "something that should run does not", "when": "it holds after no record",
-}  # fmt: skip
-"""Verbs that answer, and fail by that: what they have found."""
 
 
 class Printer:
@@ -108,7 +100,8 @@ class Printer:
         known = result.error and any(line.startswith(f"{place}: ") for line in result.lines)
         if keep_going or not place or result.exit_code == ExitCode.DONE or known:
             return
-        why = FOUND.get(result.kind) if result.exit_code in SAYS_NO else None
+        verb = VERBS.get(result.kind) if result.exit_code in SAYS_NO else None
+        why = "" if verb is None else verb.finds
         said = f"`{result.kind}` has failed ({int(result.exit_code)}){f': {why}' if why else ''}"
         ends = "the script ends here, and goes on with --keep-going"
         self._write(self._env.stderr, f"{place}: {said}; {ends}")

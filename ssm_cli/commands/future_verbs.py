@@ -42,7 +42,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
           Option("steps", ("--steps",), "N", "how many faults and inputs; default 1000"),
           Option("span", ("--for",), "TIME", "in how much virtual time, as 2h"), *_SHARES,
           Option("skip", ("--skip",), "WORKER", "leave it out", kind="list"), _FORM, AT),
-         of_file="tree"),
+         of_file="tree", finds="the tree went down"),
     Verb("check-policy", (_TREE,),
          "place up to K faults in all ways: what the restart limits survive, "
          "and who goes with whom",
@@ -51,7 +51,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
               Query("faults", "string", "how many at most; default 3"),
               path=f"{_FUTURES}/check-policy"),
          (Option("faults", ("--faults",), "K", "how many at most; default 3"), OUTPUT, AT),
-         of_file="tree"),
+         of_file="tree", finds="the tree goes down"),
     Verb("fuzz", (Parameter("worker", "worker"),),
          "on a fork: make inputs from the worker's types until it crashes, and write a test of it",
          "history",
@@ -66,7 +66,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
          (Option("begin", ("--from",), "RECORD|now", "the state to begin with"), _SEED,
           Option("steps", ("--steps",), "N", "how many inputs; default 20000"),
           Option("invariant", ("--invariant",), "EXPR", "a rule that has to hold", kind="expr"),
-          TEST_FILE, FORCE, AT)),
+          TEST_FILE, FORCE, AT), finds="a crash was found"),
 )  # fmt: skip
 
 FUTURES = frozenset(verb.name for verb in FUTURE_VERBS)

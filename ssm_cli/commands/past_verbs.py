@@ -68,7 +68,7 @@ _OF_PAST: tuple[Verb, ...] = (
                Query("worker", "string", "whose records", required=True),
                Query("expr", "string", "a question about a record, as `state.x > 1`",
                      required=True)),
-         LOOKING),
+         LOOKING, finds="it holds after no record"),
     Verb("why", (_ANY_RECORD,),
          "print the causes of a record: itself first, what came from outside last", "history",
          tells("why", "The causes of a record, itself first.",
@@ -143,7 +143,7 @@ _OF_FORKS: tuple[Verb, ...] = (
               "Step what is remembered on other code; over TCP that of the tree's folder alone.",
               Query("worker", "string", "whose inputs; `all` for all", required=True),
               Query("code", "string", "a file where the tree runs; default: the code that runs")),
-         (_CODE, *LOOKING)),
+         (_CODE, *LOOKING), finds="something differs"),
     Verb("shrink", (_ANY_RECORD,),
          "find the fewest inputs that crash alike, and write a test of them", "history",
          acts("shrink", "Find the fewest inputs that crash alike.",
@@ -161,6 +161,7 @@ _OF_FORKS: tuple[Verb, ...] = (
 
 _YES = Option("sure", ("--yes",), "", "do it, whatever differs", kind="flag")
 _NO = Option("no", ("--no",), "", "only say what would be", kind="flag")
+_DIFFERS = "something differs; `--yes` does it all the same"
 _SURE = flag("sure", "`yes` does it, whatever differs; `no` only tells")
 _PLAN = Query("plan", "string", "the plan that was agreed to; another one is only told")
 
@@ -175,7 +176,7 @@ _OF_RELOADS: tuple[Verb, ...] = (
               wait_s=0.0),
          (_YES, _NO, Option("last", ("-n", "--last"), "N",
                             "rehearse the last N inputs of each worker (100)", kind="number"),
-          OUTPUT)),
+          OUTPUT), finds=_DIFFERS),
     Verb("rollback", (_ANY_WORKER,),
          "go back to the code and the state from before the last reload; "
          "what came since is stepped again",
@@ -183,7 +184,7 @@ _OF_RELOADS: tuple[Verb, ...] = (
          acts("rollback", "Go back to the code and the state from before the last reload.",
               Query("worker", "string", "whose; default: all of the last reload"), _SURE, _PLAN,
               wait_s=0.0),
-         (_YES, _NO, OUTPUT)),
+         (_YES, _NO, OUTPUT), finds=_DIFFERS),
     Verb("shadow", (_WORKER,),
          "give other code the live inputs as well, and compare its answers, which reach nobody; "
          "without `--code`: how far it is",
@@ -201,7 +202,7 @@ _OF_RELOADS: tuple[Verb, ...] = (
          "history",
          acts("promote", "Go on with the code of a worker's shadow.",
               Query("worker", "string", "whose", required=True), _SURE, _PLAN, wait_s=0.0),
-         (_YES, _NO, OUTPUT)),
+         (_YES, _NO, OUTPUT), finds=_DIFFERS),
 )  # fmt: skip
 
 _OF_BREAKS: tuple[Verb, ...] = (

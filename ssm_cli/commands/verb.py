@@ -88,7 +88,8 @@ class Verb(msgspec.Struct, frozen=True):
     for a verb of the session, which asks no tree. `ends` names the argument with the node that the
     verb ends with all below it; empty: the root; None: it ends none. `composed`: it asks by the
     routes of others. `of_file` names the argument that is a tree file, if the verb is asked about
-    one: then it asks no tree that runs.
+    one: then it asks no tree that runs. `finds`: what it has found where it answers, and its
+    exit code is that of a failure.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Verb(msgspec.Struct, frozen=True):
     ends: str | None = None
     composed: bool = False
     of_file: str = ""
+    finds: str = ""
 
     @property
     def asks(self) -> bool:

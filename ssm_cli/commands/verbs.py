@@ -153,7 +153,7 @@ _OF_WORKERS: tuple[Verb, ...] = (
 _OF_TREE: tuple[Verb, ...] = (
     Verb("tree", (), "print the tree with state, restarts and budget left", "tree",
          Route("GET", "/v1/tree", "tree", READ, "The whole tree, as it stands.", "Node"),
-         (TREE_OUTPUT, AT, INTO)),
+         (TREE_OUTPUT, AT, INTO), finds="something that should run does not"),
     Verb("log", (), "print what happened, oldest first", "tree",
          Route("GET", "/v1/log", "log", READ, "The kept reports, oldest first.", "Reports",
                query=(AFTER, LAST)),
@@ -164,7 +164,7 @@ _OF_TREE: tuple[Verb, ...] = (
          Route("POST", "/v1/apply", "apply", APPLY,
                "Make the tree that runs that of its file; what did not change is not touched.",
                "Applied", query=(TREE_FILE, SPECS_ONLY, PLAN), failures=SUP),
-         (*_APPLY, OUTPUT)),
+         (*_APPLY, OUTPUT), finds="something stays down"),
     Verb("stop", (), "stop the whole tree, children in reverse start order", "tree",
          Route("POST", "/v1/stop", "stop", ADMIN, "Stop the whole tree in order.", "Done",
                query=(Query("keep_remote", "boolean",

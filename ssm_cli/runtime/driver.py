@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.dispatch import Kind, Odd
 from ssm_cli.errors import CallError, CallTimeout, SsmError
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import Outside, World, call_of
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, leave, pump, step_now
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, deal_with, leave, pump, step_now
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
 CALL = Kind.CALL

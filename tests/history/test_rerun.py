@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -17,20 +17,6 @@ from tests.runtime.test_restep import MACHINE
 from tests.thorough import tries
 
 Ask = Callable[..., Any]
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    tree = Supervisor("root", children=[Worker("ledger", LEDGER), Worker("other", LEDGER)])
-    with Node(tree, clock=ManualClock(), history=1000) as node:
-        for name, amount in (("a", 100), ("b", 50), ("c", 1)):
-            node.call("ledger", Hold(name, amount))
-        yield with_past(node, instant)
-
-
-@pytest.fixture
-def ask(node: Node) -> Ask:
-    return node.perform
 
 
 def held(ask: Ask, place: str) -> int:

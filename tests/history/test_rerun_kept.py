@@ -24,20 +24,6 @@ from tests.thorough import tries
 Ask = Callable[..., Any]
 
 
-@pytest.fixture
-def node() -> Iterator[Node]:
-    tree = Supervisor("root", children=[Worker("ledger", LEDGER), Worker("other", LEDGER)])
-    with Node(tree, clock=ManualClock(), history=1000) as node:
-        for name, amount in (("a", 100), ("b", 50), ("c", 1)):
-            node.call("ledger", Hold(name, amount))
-        yield with_past(node, instant)
-
-
-@pytest.fixture
-def ask(node: Node) -> Ask:
-    return node.perform
-
-
 def refused(node: Node) -> None:
     with pytest.raises(SysError, match="the state stays"):
         node.replace_state("other", lambda state: state[1])
@@ -206,6 +192,16 @@ def random_fork(chance: Random, node: Node) -> tuple[str, list[str]]:
     return str(record), [number for number in outer if int(number) <= record]
 
 
+def random_forks(hundred: int) -> Iterator[tuple[int, Random, Ask, str, list[str]]]:
+    """Yield seeds with their chance, a way to ask a node, and what `random_fork` returns of it."""
+    for seed in range(hundred * 100, hundred * 100 + 60):
+        chance = Random(seed)
+        tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
+        with Node(tree, clock=ManualClock(), history=1000) as node:
+            ask = with_past(node, instant).perform
+            yield seed, chance, ask, *random_fork(chance, node)
+
+
 def states_of(fork: Node) -> list[Any]:
     return [fork.get_state("a"), fork.get_state("b")]
 
@@ -213,26 +209,21 @@ def states_of(fork: Node) -> list[Any]:
 @pytest.mark.parametrize("hundred", range(tries(1, 5)))
 def test_what_is_left_out_where_inputs_wait_is_as_if_it_had_never_been(hundred: int) -> None:
     compared = 0
-    for seed in range(hundred * 100, hundred * 100 + 60):
-        chance = Random(seed)
-        tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
-        with Node(tree, clock=ManualClock(), history=1000) as node:
-            ask = with_past(node, instant).perform
-            record, outer = random_fork(chance, node)
-            if len(outer) < 2:
-                continue
-            first, second = chance.sample(outer, 2)
-            found: list[tuple[list[Any], int]] = []
-            for ways in ((f"{first} {second}",), (first, second), (second, first)):
-                place = ask("fork", record=record)["place"]
-                for records in ways:
-                    ask("without", records=records, at=place)
-                fork = ask("standing", place, reading=True)
-                waits = fork.queue
-                ask("advance", span="9s", at=place)
-                found.append((states_of(fork), waits))
-            assert found[0] == found[1] == found[2], seed
-            compared += 1
+    for seed, chance, ask, record, outer in random_forks(hundred):
+        if len(outer) < 2:
+            continue
+        first, second = chance.sample(outer, 2)
+        found: list[tuple[list[Any], int]] = []
+        for ways in ((f"{first} {second}",), (first, second), (second, first)):
+            place = ask("fork", record=record)["place"]
+            for records in ways:
+                ask("without", records=records, at=place)
+            fork = ask("standing", place, reading=True)
+            waits = fork.queue
+            ask("advance", span="9s", at=place)
+            found.append((states_of(fork), waits))
+        assert found[0] == found[1] == found[2], seed
+        compared += 1
     assert compared > 20
 
 
@@ -309,28 +300,23 @@ def test_a_command_that_only_reads_serves_nothing_in_a_fork(line: str, waiting: 
 @pytest.mark.parametrize("hundred", range(tries(1, 5)))
 def test_where_inputs_wait_what_is_left_out_first_or_last_is_the_same(hundred: int) -> None:
     compared = 0
-    for seed in range(hundred * 100, hundred * 100 + 60):
-        chance = Random(seed)
-        tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
-        with Node(tree, clock=ManualClock(), history=1000) as node:
-            ask = with_past(node, instant).perform
-            record, outer = random_fork(chance, node)
-            if not outer:
-                continue
-            left_out, own = chance.choice(outer), chance.random()
-            found: list[Any] = []
-            for first in (True, False):
-                place = ask("fork", record=record)["place"]
-                if first:
-                    ask("without", records=left_out, at=place)
-                acting = Random(own)
-                for _ in range(4):
-                    act(acting, ask("standing", place, reading=False))
-                if not first:
-                    ask("without", records=left_out, at=place)
-                fork = ask("standing", place, reading=True)
-                made = [one[1:3] for one in by_hand(ask, place)]
-                found.append((states_of(fork), fork.queue, fork.now_s(), made))
-            assert found[0] == found[1], seed
-            compared += 1
+    for seed, chance, ask, record, outer in random_forks(hundred):
+        if not outer:
+            continue
+        left_out, own = chance.choice(outer), chance.random()
+        found: list[Any] = []
+        for first in (True, False):
+            place = ask("fork", record=record)["place"]
+            if first:
+                ask("without", records=left_out, at=place)
+            acting = Random(own)
+            for _ in range(4):
+                act(acting, ask("standing", place, reading=False))
+            if not first:
+                ask("without", records=left_out, at=place)
+            fork = ask("standing", place, reading=True)
+            made = [one[1:3] for one in by_hand(ask, place)]
+            found.append((states_of(fork), fork.queue, fork.now_s(), made))
+        assert found[0] == found[1], seed
+        compared += 1
     assert compared > 30

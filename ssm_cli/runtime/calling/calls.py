@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.dispatch import Kind, Odd
 from ssm_cli.errors import CallTimeout
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
@@ -17,7 +17,7 @@ from ssm_cli.runtime.engine.pending import Pending, checked_request_id, checked_
 from ssm_cli.runtime.engine.world import World, answered_call, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
-from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
+from ssm_cli.runtime.performer.loop import deal_with, leave, step_now, step_one
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.remote.far import Far, far_of, send_far
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.behaviour.dispatch import Odd
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import message_of
@@ -34,19 +35,6 @@ Call = Callable[..., Any]
 Answered = tuple[Any, tuple[Any, Any]]
 """An input, and the state and the output that it came to."""
 Taken = list[Answered] | None
-
-
-class Unplain(msgspec.Struct, eq=False):
-    """What came of a plain input that is no state with an output.
-
-    Attributes:
-        given: the input; `NOTHING` if it could not be decoded.
-        answer: what its step has answered; None if that has raised an `error`.
-    """
-
-    given: Any
-    answer: Any
-    error: BaseException | None = None
 
 
 class Again:
@@ -79,7 +67,7 @@ class Again:
 
     def straight(
         self, step: Call, decode: Call, records: Iterable[Input], state: Any, taken: Taken
-    ) -> tuple[int, Any, Unplain | None]:
+    ) -> tuple[int, Any, Odd | None]:
         """Step plain inputs one behind the other, each within the limit of a step.
 
         Each that came to a state and an output is added to `taken`, if there is one: it with the
@@ -102,10 +90,10 @@ class Again:
                 guard.cell = None
                 if self.is_from_outside(error):
                     raise
-                return count, answer, Unplain(given, None, error)
+                return count, answer, Odd(given, None, error)
             guard.cell = None
             if type(found) is not tuple or len(found) != 2:
-                return count, answer, Unplain(given, found)
+                return count, answer, Odd(given, found)
             count, answer = count + 1, found
             if taken is not None:
                 taken.append((given, found))

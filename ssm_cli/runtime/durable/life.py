@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance, of_step
+from ssm_cli.behaviour.dispatch import Behaviour, Kind, Odd, Outcome, advance, of_step
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
@@ -15,7 +15,7 @@ from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
-from ssm_cli.runtime.durable.again import Again, Taken, Unplain
+from ssm_cli.runtime.durable.again import Again, Taken
 from ssm_cli.runtime.durable.checks import UNSTEPPED, Checks, Notes
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
@@ -102,7 +102,7 @@ class Life:
         self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode = values.codec.decode
-        self._odd: Unplain | None = None
+        self._odd: Odd | None = None
         self.latest: Record | None = None
         self.since = 0 if saved is None else saved.seq
         self.by = Code() if saved is None else saved.code()

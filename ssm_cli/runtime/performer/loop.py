@@ -27,9 +27,7 @@ from collections.abc import Callable
 from operator import delitem
 from typing import Any
 
-import msgspec
-
-from ssm_cli.behaviour.dispatch import Kind, of_step
+from ssm_cli.behaviour.dispatch import Kind, Odd, of_step
 from ssm_cli.behaviour.reading import is_reading
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.behaviour.results import NOTHING
@@ -256,17 +254,6 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
             pending.cut(interrupted(cell))
         raise
     return not until.done and bool(queue or lane)
-
-
-class Odd(msgspec.Struct, eq=False):
-    """What came of a step that is no output: an error, or an answer with more to it, or less.
-
-    `given` is the input as a value, `NOTHING` where it could not be decoded.
-    """
-
-    given: Any
-    answer: Any
-    error: BaseException | None = None
 
 
 def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) -> Any:

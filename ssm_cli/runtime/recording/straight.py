@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.dispatch import Kind, Odd
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import Odd, deal_with, step_now
+from ssm_cli.runtime.performer.loop import deal_with, step_now
 from ssm_cli.runtime.performer.perform import drain
 from ssm_cli.runtime.recording.given import Given
 

@@ -366,7 +366,15 @@ def test_a_run_of_the_program_that_was_started_answers_with_a_class_of_it(
     assert (done.stdout, done.stderr) == ("(True, Val(n=5))\n", "")
 
 
-HELPED = """
+ENDS = """        case Done(_, value):
+            return value, None
+        case Failed(_, error):
+            return str(error), None
+
+w = StateMachine(step=step)
+"""
+HELPED = (
+    """
 from ssm_cli import Done, Failed, Run, StateMachine
 from h import K
 X = 1
@@ -379,13 +387,9 @@ def step(message, state):
     match message:
         case str():
             return None, None, [Run("r", work, timeout_ms=600_000)]
-        case Done(_, value):
-            return value, None
-        case Failed(_, error):
-            return str(error), None
-
-w = StateMachine(step=step)
 """
+    + ENDS
+)
 
 
 @pytest.mark.parametrize("text", ["edited", "half written ("])
@@ -489,7 +493,8 @@ def test_a_blocking_run_is_of_the_code_of_its_own_worker_whatever_others_have_by
         assert ran() == [[300, 300]] * 3
 
 
-PARTS = """
+PARTS = (
+    """
 from ssm_cli import Done, Failed, Run, StateMachine
 import h
 import ns.x
@@ -507,13 +512,9 @@ def step(message, state):
             import late
             from pk import later
             return None, None, [Run("r", work, timeout_ms=600_000)]
-        case Done(_, value):
-            return value, None
-        case Failed(_, error):
-            return str(error), None
-
-w = StateMachine(step=step)
 """
+    + ENDS
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
